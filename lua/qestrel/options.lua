@@ -1,0 +1,102 @@
+--- What a training run can be told: the options that every recipe has, those that a recipe adds, and the reading of
+-- `--name=value`. An option is { name, default, help }; its type is that of its default. Unknown names are refused.
+-- @module qestrel.options
+local options = {}
+
+--- Options of every recipe.
+options.common = {
+  { "epochs", 20, "passes over the training rows, at most" },
+  { "patience", 5, "evaluations without a better dev Pearson before training stops" },
+  { "evaluations", 2, "evaluations on dev per epoch" },
+  { "batch", 32, "pairs per step" },
+  { "optimiser", "adam", "adam, adagrad or sgd" },
+  { "rate", 0.001, "learning rate" },
+  { "schedule", "constant", "of the rate after warm-up: constant, linear or cosine (both fall to 0)" },
+  { "warmup", 0, "steps in which the rate rises from 0" },
+  { "decay", 0.0, "weight decay" },
+  { "clip", 0.0, "norm that gradients are clipped to; 0: not" },
+  { "gold", "", "column of human scores; default: z_mean, z, score or mean, the first that the data has" },
+  { "vocabulary", "ngrams", "ngrams (hashed character 3-5-grams and words) or words" },
+  { "buckets", 32768, "rows of a hashed table" },
+  { "words", 20000, "words of a word vocabulary, at most" },
+  { "minimum", 2, "times that a word of the vocabulary was seen" },
+  { "lowercase", true, "lower-case before look-up" },
+  { "max_tokens", 200, "words of a side that are read; the rest is cut off and counted" },
+  { "embedding", 50, "width of embeddings" },
+  { "hidden", 50, "width of a GRU direction" },
+  { "attention", 100, "width of the attention layer" },
+  { "dropout", 0.5, "share of states dropped in training" },
+  { "bins", 0, "bins of the score; 0: a sigmoid" },
+  { "spread", 0.1, "with bins: standard deviation of a target, in the unit interval, where no teacher gives one" },
+  { "temperature", 1.0, "with bins: of both distributions" },
+  { "decoder", false, "read the decoder's log-probabilities as well" },
+  { "storage", "int8", "of embeddings in the archive: int8, bf16 or f32" },
+  { "shards", 2, "parts of a batch that threads share out; part of what makes a run reproducible" },
+  { "languages", "", "language pair; default: the name of the data folder, if it looks like one" },
+  { "golden", "", "TSV of pairs that the archive is tested with when it is opened; default: built-in ones" },
+  { "card", "", "Markdown file that opens the model card" },
+  { "license", "LicenseRef-of-the-training-data", "SPDX expression for the model" },
+  { "license_file", "", "text of the licence" },
+}
+
+local function parse_value(name, default, text)
+  local kind = math.type(default) or type(default)
+  if kind == "string" then
+    return text
+  elseif kind == "boolean" then
+    local value = ({ ["true"] = true, ["false"] = false, yes = true, no = false, [""] = true })[text]
+    return value, value == nil and ("--%s=%s: neither true nor false"):format(name, text) or nil
+  end
+  local value = tonumber(text)
+  if kind == "integer" then
+    value = value and math.tointeger(value)
+    return value, not value and ("--%s=%s: not a whole number"):format(name, text) or nil
+  end
+  if not value or value ~= value or value == math.huge or value == -math.huge then
+    return nil, ("--%s=%s: not a number"):format(name, text)
+  end
+  return value + 0.0
+end
+
+local function declared(recipe)
+  local list, by_name = {}, {}
+  for _, source in ipairs { options.common, recipe.options or {} } do
+    for _, option in ipairs(source) do
+      -- a recipe may give a common option another default
+      if not by_name[option[1]] then list[#list + 1] = option[1] end
+      by_name[option[1]] = option
+    end
+  end
+  return list, by_name
+end
+
+--- Values for a recipe: defaults, overruled by `given` (name -> text or value; dashes and underscores are one).
+-- @return table of values, or nil and a message
+function options.resolve(recipe, given)
+  local list, by_name = declared(recipe)
+  local values = {}
+  for _, name in ipairs(list) do values[name] = by_name[name][2] end
+  for key, value in pairs(given) do
+    local name = key:gsub("%-", "_")
+    if not by_name[name] then
+      return nil, ("--%s: no such option of recipe %s; there are: %s"):format(
+        key, recipe.name, table.concat(list, ", "))
+    end
+    local parsed, problem = parse_value(key, by_name[name][2], tostring(value))
+    if problem then return nil, problem end
+    values[name] = parsed
+  end
+  return values
+end
+
+--- One line per option of a list.
+function options.help(list)
+  local lines = {}
+  for _, option in ipairs(list) do
+    local name, default, help = table.unpack(option)
+    lines[#lines + 1] = ("   --%-24s %s"):format(("%s=%s"):format((name:gsub("_", "-")), tostring(default)), help)
+  end
+  return table.concat(lines, "\n")
+end
+
+return options

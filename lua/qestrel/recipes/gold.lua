@@ -1,0 +1,16 @@
+--- gold - the student alone, on human scores: what every distilled student is compared with.
+-- Gajbhiye et al. 2021, Knowledge Distillation for Quality Estimation (methods.md M1): mean squared error between the
+-- sigmoid score and the gold score, scaled to 0..1 by its range on the training rows.
+local distance = require "qestrel.distance"
+
+local gold = { name = "gold" }
+
+function gold.setup(run)
+  run:scale_column("gold", "target")
+end
+
+function gold.loss(run, batch)
+  return distance.between(run, run:forward(batch), batch, "target"):mean()
+end
+
+return gold

@@ -1,0 +1,69 @@
+--- Choosing and weighing training rows by what is known of them.
+-- @module qestrel.rows
+local rows = {}
+
+local function known(value)
+  return value == value -- NaN is not
+end
+
+local function quantile(values, share)
+  table.sort(values)
+  return values[math.max(1, math.ceil(share * #values))]
+end
+
+--- Keeps the rows whose value is at most the quantile `share` of the column. Where the rows from `first_new` on
+-- exist (augmentation), only they are measured and dropped. Rows without a value are kept.
+-- @return array of rows
+function rows.below_quantile(run, column, share, first_new)
+  local count, list, measured = run.train:rows(), {}, {}
+  local values = run.train:column(column)
+  if share >= 1 then
+    for i = 1, count do list[i] = i end
+    return list
+  end
+  if not values then
+    error(("keep=%g: the teachers give no sigma; use several, or a score file with a second column"):format(share), 0)
+  end
+  if first_new > count then first_new = 1 end
+  for i = first_new, count do
+    if known(values[i]) then measured[#measured + 1] = values[i] end
+  end
+  local limit = quantile(measured, share) or math.huge
+  for i = 1, count do
+    if i < first_new or not known(values[i]) or values[i] <= limit then list[#list + 1] = i end
+  end
+  run:say("noise filter: %d of %d rows kept (sigma at most %.6g)", #list, count, limit)
+  return list
+end
+
+--- Makes a column NAME.weight for every target in `weights` (NAME -> weight): where a row lacks a value its weight
+-- goes to the targets that it has, and the value becomes 0. Rows whose weight is 0 altogether are dropped.
+-- @return array of rows, from run.rows
+function rows.weigh(run, weights)
+  local count, columns, shares, list = run.train:rows(), {}, {}, {}
+  local total = {}
+  for i = 1, count do total[i] = 0.0 end
+  for name, weight in pairs(weights) do
+    columns[name] = run.train:column(name) or {}
+    for i = 1, count do
+      if columns[name][i] and known(columns[name][i]) then total[i] = total[i] + weight end
+    end
+  end
+  for name, weight in pairs(weights) do
+    shares[name] = {}
+    for i = 1, count do
+      local here = columns[name][i] and known(columns[name][i]) and total[i] > 0
+      shares[name][i] = here and weight / total[i] or 0.0
+      columns[name][i] = here and columns[name][i] or 0.0
+    end
+    run.train:set_column(name, columns[name])
+    run.train:set_column(name .. ".weight", shares[name])
+  end
+  for _, i in ipairs(run.rows) do
+    if total[i] > 0 then list[#list + 1] = i end
+  end
+  if #list < #run.rows then run:say("%d rows without a target are left out", #run.rows - #list) end
+  return list
+end
+
+return rows

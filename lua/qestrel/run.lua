@@ -1,0 +1,177 @@
+--- A training run: its data, streams of random numbers, student, and the state that checkpoints save. Recipes get one
+-- as their first argument.
+--
+--    run.train, run.dev, run.test   datasets (dev and test may be nil); column `gold` holds the human scores
+--    run.rows                       array of training rows in use (nil: all)
+--    run.options                    values of the options
+--    run.student                    the model that will be saved
+--    run.tape, run.pool             of the current step
+--    run.state                      everything that lasts: library objects, numbers, strings, tables of these
+-- @module qestrel.run
+local qe = require "qestrel"
+local teacher = require "qestrel.teacher"
+
+local Run = {}
+Run.__index = Run
+
+local GOLD_COLUMNS = { "z_mean", "z", "score", "mean" }
+
+--- A message on stderr, unless the run is quiet.
+function Run:say(format, ...)
+  if not self.quiet then io.stderr:write(format:format(...), "\n") end
+end
+
+--- The stream of that name; part of the state. Streams do not disturb each other.
+function Run:rng(name)
+  local streams = self.state.streams
+  if not streams[name] then streams[name] = qe.rng(self.seed, name) end
+  return streams[name]
+end
+
+--- The architecture that the options describe.
+function Run:configuration()
+  local o = self.options
+  local vocabulary = o.vocabulary == "words"
+      and { kind = "words", size = o.words, minimum = o.minimum, lowercase = o.lowercase }
+    or { kind = "ngrams", buckets = o.buckets, lowercase = o.lowercase }
+  return {
+    name = "birnn", embedding = o.embedding, hidden = o.hidden, attention = o.attention, dropout = o.dropout,
+    head = o.bins > 0 and "bins" or "sigmoid", bins = o.bins, max_tokens = o.max_tokens,
+    decoder_inputs = o.decoder and 4 or 0, source = vocabulary, target = vocabulary,
+  }
+end
+
+--- A fresh model; `name` names the stream that its start values come from.
+function Run:new_model(name, configuration)
+  local model, problem = qe.model(configuration or self:configuration(), self.train, self:rng(name))
+  if not model then error(problem, 0) end
+  return model
+end
+
+--- One pass of the student (or another model) with dropout from the stream NAME.dropout.
+function Run:forward(batch, model, name)
+  return (model or self.student):forward(self.tape, batch, { dropout = self:rng((name or "student") .. ".dropout") })
+end
+
+local function range(values)
+  local low, high = math.huge, -math.huge
+  for _, value in ipairs(values) do
+    if value == value then low, high = math.min(low, value), math.max(high, value) end
+  end
+  return low, high
+end
+
+local function scaled(values, low, width, shift)
+  local list = {}
+  for i, value in ipairs(values) do list[i] = (value - (shift and low or 0)) / width end
+  return list
+end
+
+--- Column `to` = column `from` of the training data, scaled to 0..1 by its own range (fitted on these rows alone);
+-- `sigma_to` = `sigma_from` in the same unit, where that column exists.
+function Run:scale_column(from, to, sigma_from, sigma_to)
+  local values = self.train:column(from)
+  if not values then
+    if from == "teacher" then error("this recipe needs a --teacher", 0) end
+    error(("the training data have no column %s"):format(from), 0)
+  end
+  local low, high = range(values)
+  if low >= high then error(("column %s of the training data does not vary"):format(from), 0) end
+  self.train:set_column(to, scaled(values, low, high - low, true))
+  local sigma = sigma_from and self.train:column(sigma_from)
+  if sigma then self.train:set_column(sigma_to, scaled(sigma, low, high - low, false)) end
+end
+
+local function score_column(data)
+  for _, name in ipairs { "teacher_score", "teacher" } do
+    local values = data:column(name)
+    if values then return values end
+  end
+end
+
+--- Appends a TSV file of pairs to the training rows. Its scores come from its column teacher_score (with sigma, if
+-- there is one), or else from those teachers that can score any pair. "" is no file.
+function Run:augment(path)
+  if path == "" then return end
+  local data <close> = qe.dataset()
+  local ok, problem = data:read(path)
+  if not ok then error(problem, 0) end
+  local scores, live = score_column(data), teacher.live(self.teachers)
+  if scores then
+    data:set_column("teacher", scores)
+    if data:column "sigma" then data:set_column("teacher_sigma", data:column "sigma") end
+  elseif #live > 0 then
+    ok, problem = teacher.apply(live, data, self.pool)
+    if not ok then error(problem, 0) end
+  else
+    error(path .. ": no column teacher_score, and no teacher that could score its pairs", 0)
+  end
+  self:say("%s: %d more pairs", path, data:rows())
+  assert(self.train:append_all(data))
+end
+
+local function add_gold(data, wanted, origin)
+  local candidates = wanted ~= "" and { wanted } or GOLD_COLUMNS
+  for _, name in ipairs(candidates) do
+    local values = data:column(name)
+    if values then
+      data:set_column("gold", values)
+      return true
+    end
+  end
+  return nil, ("%s: no column of human scores (%s)"):format(origin, table.concat(candidates, ", "))
+end
+
+local function read_set(source, set, folder, gold)
+  local data = qe.dataset()
+  local ok, problem
+  if folder then
+    ok, problem = data:read_mlqe(source, set)
+  else
+    ok, problem = data:read(source)
+  end
+  if not ok then return nil, problem end
+  ok, problem = add_gold(data, gold, source)
+  if not ok then return nil, problem end
+  return data
+end
+
+local function read_data(self, request)
+  local sets = { train = "train", dev = "dev", test = "test20" }
+  for _, name in ipairs { "train", "dev", "test" } do
+    local source = request.data or request[name]
+    local problem
+    if source and not (request.data and name == "test" and not self.with_test) then
+      self[name], problem = read_set(source, sets[name], request.data ~= nil, self.options.gold)
+      if not self[name] then return nil, problem end
+    end
+  end
+  if not self.train then return nil, "no training data: give --data=DIR or --train=FILE" end
+  if not self.dev then return nil, "no development data: give --dev=FILE" end
+  return true
+end
+
+--- A run, set up as far as every recipe needs it: data read, teachers applied, student and streams made.
+-- @param recipe a table, see README
+-- @param request data or train, dev, test; teachers, options, seed, threads, quiet
+-- @return run, or nil and a message
+function Run.new(recipe, request)
+  local self = setmetatable({
+    recipe = recipe, options = request.options, seed = request.seed or 1, quiet = request.quiet,
+    folder = request.data, teachers = request.teachers or {}, state = { streams = {} }, with_test = request.with_test,
+  }, Run)
+  local ok, problem = read_data(self, request)
+  if not ok then return nil, problem end
+  self.data_sha256 = { train = self.train:sha256(), dev = self.dev:sha256() }
+  self.pool = qe.pool(request.threads or 1)
+  self.tape = qe.tape(self.pool, self.options.shards)
+  if recipe.teacher and #self.teachers > 0 then
+    ok, problem = teacher.apply(self.teachers, self.train, self.pool)
+    if not ok then return nil, problem end
+  end
+  self.student = self:new_model "student"
+  self.state.student = self.student:params()
+  return self
+end
+
+return Run

@@ -1,0 +1,150 @@
+--- Teachers: whatever gives a score for a pair. A teacher is named by a string:
+--
+--    FILE.tsv       scores by index: the first numeric column besides `index` is the score, a second one its sigma
+--    FILE.qe        another model archive
+--    cmd:COMMAND    a command that reads source<TAB>translation lines and writes one score a line
+--
+-- Several make an ensemble. The columns `teacher` (mean) and `teacher_sigma` (standard deviation of the members, or
+-- a single file's own second column) are what recipes read; rows that a score file does not name stay NaN.
+-- @module qestrel.teacher
+local qe = require "qestrel"
+
+local teacher = {}
+
+local function read_all(path)
+  local file, problem = io.open(path, "rb")
+  if not file then return nil, problem end
+  local bytes = file:read "a"
+  file:close()
+  return bytes
+end
+
+local function from_file(path, data, name)
+  local matched, problem = data:read_scores(path, name)
+  if not matched then return nil, problem end
+  return data:column(name), data:column(name .. "_2")
+end
+
+local function from_model(path, data, pool)
+  local model, problem = qe.open(path)
+  if not model then return nil, problem end
+  local with_decoder = model:decoder_inputs() > 0
+  local scorer, pairs_ = qe.scorer(model, pool), {}
+  for i = 1, data:rows() do
+    local source, translation, logprobs = data:pair(i)
+    pairs_[i] = { source, translation, with_decoder and logprobs or nil }
+  end
+  return scorer:score_all(pairs_)
+end
+
+local function write_pairs(path, data)
+  local file, problem = io.open(path, "wb")
+  if not file then return nil, problem end
+  for i = 1, data:rows() do
+    local source, translation = data:pair(i)
+    local ok
+    ok, problem = file:write(source, "\t", translation, "\n")
+    if not ok then break end
+  end
+  local closed, reason = file:close()
+  return not problem and closed, problem or reason
+end
+
+local function read_numbers(pipe, command, rows)
+  local scores = {}
+  for line in pipe:lines() do
+    local value = tonumber((line:gsub("\r$", "")))
+    if not value then
+      return nil, ("cmd:%s: line %d: \"%s\" is not a number"):format(command, #scores + 1, line)
+    end
+    scores[#scores + 1] = value
+  end
+  if #scores ~= rows then
+    return nil, ("cmd:%s: %d scores for %d pairs"):format(command, #scores, rows)
+  end
+  return scores
+end
+
+-- The pairs go through a file: a command that answers while it reads would otherwise wait for us as we for it.
+local function from_command(command, data)
+  local path = os.tmpname()
+  local ok, problem = write_pairs(path, data)
+  local scores
+  if ok then
+    local pipe = assert(io.popen(("{ %s\n} < '%s'"):format(command, path)))
+    scores, problem = read_numbers(pipe, command, data:rows())
+    local ended, how, code = pipe:close()
+    if not ended then
+      scores, problem = nil, ("cmd:%s: ended with %s %d"):format(command, how, code)
+    end
+  end
+  os.remove(path)
+  return scores, problem
+end
+
+local function one(name, data, pool, number)
+  if name:match "^cmd:" then return from_command(name:sub(5), data) end
+  if name:match "%.qe$" then return from_model(name, data, pool) end
+  return from_file(name, data, ("teacher.%d"):format(number))
+end
+
+local function deviation(members, i, mean)
+  local sum = 0
+  for _, scores in ipairs(members) do sum = sum + (scores[i] - mean) ^ 2 end
+  return math.sqrt(sum / #members)
+end
+
+local function combine(members, rows)
+  local mean, sigma = {}, {}
+  for i = 1, rows do
+    local sum = 0
+    for _, scores in ipairs(members) do sum = sum + scores[i] end
+    mean[i] = sum / #members
+    sigma[i] = deviation(members, i, mean[i])
+  end
+  return mean, sigma
+end
+
+--- Gives `data` the columns `teacher` and, where known, `teacher_sigma`.
+-- @return true, or nil and a message
+function teacher.apply(names, data, pool)
+  local members, own_sigma = {}, nil
+  for number, name in ipairs(names) do
+    local scores, second = one(name, data, pool, number)
+    if not scores then return nil, second end
+    members[number] = scores
+    if type(second) == "table" then own_sigma = second end
+  end
+  local mean, sigma = combine(members, data:rows())
+  data:set_column("teacher", mean)
+  if #members > 1 then
+    data:set_column("teacher_sigma", sigma)
+  elseif own_sigma then
+    data:set_column("teacher_sigma", own_sigma)
+  end
+  return true
+end
+
+--- Those that can score any pair: archives and commands, not files of scores by index.
+function teacher.live(names)
+  local live = {}
+  for _, name in ipairs(names) do
+    if name:match "^cmd:" or name:match "%.qe$" then live[#live + 1] = name end
+  end
+  return live
+end
+
+--- What a manifest says of teachers: kind and sha256, never a path.
+function teacher.describe(names)
+  local list = {}
+  for i, name in ipairs(names) do
+    if name:match "^cmd:" then
+      list[i] = { kind = "command", sha256 = qe.sha256(name:sub(5)) }
+    else
+      list[i] = { kind = name:match "%.qe$" and "archive" or "scores", sha256 = qe.sha256(assert(read_all(name))) }
+    end
+  end
+  return qe.json.array(list)
+end
+
+return teacher

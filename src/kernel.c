@@ -1,0 +1,161 @@
+/*
+** kernel.c - the arithmetic of scoring in plain C, compiled once per kind of CPU (KERNEL_ISA). Each result is one
+** chain of fused multiply-adds over ascending k (or KERNEL_LANES chains, joined in a fixed tree), written so that
+** neighbouring results fill vector registers. The width of the registers decides how many chains run side by side,
+** never their order: all translations give the same bits, for any number of rows.
+*/
+#define TRANSCENDENTAL_NO_LIBM
+#include "kernel.h"
+#include "transcendental.h"
+
+#define KERNEL_PASTE(a, b) a##b
+#define KERNEL_SYMBOL(isa) KERNEL_PASTE(kernel_, isa)
+#define KERNEL_QUOTE(isa)  #isa
+#define KERNEL_TEXT(isa)   KERNEL_QUOTE(isa)
+#define ALWAYS_INLINE      static inline __attribute__((always_inline))
+
+/* Tiles that fit the registers: one row of WIDE columns, or TILE_ROWS rows of TILE_COLS. */
+#if defined(__AVX512F__)
+enum { WIDE = 160, TILE_ROWS = 4, TILE_COLS = 64 };
+#else
+enum { WIDE = 96, TILE_ROWS = 2, TILE_COLS = 32 };
+#endif
+
+extern const struct kernel KERNEL_SYMBOL(KERNEL_ISA);
+
+static size_t padded(size_t count) {
+  return (count + KERNEL_LANES - 1) / KERNEL_LANES * KERNEL_LANES;
+}
+
+/* rows and width are constants wherever this is expanded, so that sum[][] lives in registers. */
+ALWAYS_INLINE void tile(size_t rows, size_t width, size_t depth, const float *restrict in, size_t in_stride,
+                        const float *restrict weight, size_t cols, const float *restrict bias,
+                        float *restrict out) {
+  float sum[TILE_ROWS][WIDE];
+  for (size_t i = 0; i < rows; i++)
+    for (size_t j = 0; j < width; j++)
+      sum[i][j] = bias[j];
+  for (size_t k = 0; k < depth; k++, weight += cols)
+    for (size_t i = 0; i < rows; i++)
+      for (size_t j = 0; j < width; j++)
+        sum[i][j] = fused(in[i * in_stride + k], weight[j], sum[i][j]);
+  for (size_t i = 0; i < rows; i++)
+    for (size_t j = 0; j < width; j++)
+      out[i * cols + j] = sum[i][j];
+}
+
+static void row_product(size_t depth, size_t cols, const float *in, const float *weight, const float *bias,
+                        float *out) {
+  size_t j = 0;
+  for (; j + WIDE <= cols; j += WIDE)
+    tile(1, WIDE, depth, in, 0, weight + j, cols, bias + j, out + j);
+  for (; j + 64 <= cols; j += 64)
+    tile(1, 64, depth, in, 0, weight + j, cols, bias + j, out + j);
+  for (; j < cols; j += KERNEL_LANES)
+    tile(1, KERNEL_LANES, depth, in, 0, weight + j, cols, bias + j, out + j);
+}
+
+static void affine(size_t rows, size_t depth, size_t cols, const float *in, size_t in_stride, const float *weight,
+                   const float *bias, float *out) {
+  for (; rows >= TILE_ROWS; rows -= TILE_ROWS, in += TILE_ROWS * in_stride, out += TILE_ROWS * cols) {
+    size_t j = 0;
+    for (; j + TILE_COLS <= cols; j += TILE_COLS)
+      tile(TILE_ROWS, TILE_COLS, depth, in, in_stride, weight + j, cols, bias + j, out + j);
+    for (; j < cols; j += KERNEL_LANES)
+      tile(TILE_ROWS, KERNEL_LANES, depth, in, in_stride, weight + j, cols, bias + j, out + j);
+  }
+  for (; rows > 0; rows--, in += in_stride, out += cols)
+    row_product(depth, cols, in, weight, bias, out);
+}
+
+static void mean(const float *restrict table, size_t width, const uint32_t *restrict ids, size_t count,
+                 float *restrict out) {
+  memset(out, 0, width * sizeof *out);
+  for (size_t i = 0; i < count; i++) {
+    const float *row = table + ids[i] * width;
+    for (size_t j = 0; j < width; j++)
+      out[j] += row[j];
+  }
+  float share = count > 0 ? 1.0f / (float)count : 0.0f;
+  for (size_t j = 0; j < width; j++)
+    out[j] *= share;
+}
+
+/* Whole vectors throughout; what lies behind column `hidden` is computed too and then replaced by zeros. */
+static void gru_step(const struct kernel_gru *gru, const float *restrict input, const float *restrict before,
+                     float *restrict after, float *restrict inner, float *restrict gates) {
+  size_t h = gru->hidden, both = padded(2 * h), lanes = padded(h);
+  row_product(h, gru->cols, before, gru->weight, gru->bias, inner);
+  for (size_t j = 0; j < both; j++)
+    gates[j] = sigmoid_float(input[j] + inner[j]);
+  for (size_t j = 0; j < lanes; j++) {
+    float n = tanh_float(fused(gates[j], inner[2 * h + j], input[2 * h + j]));
+    after[j] = fused(gates[h + j], before[j] - n, n);
+  }
+  for (size_t j = h; j < lanes; j++)
+    after[j] = 0.0f;
+}
+
+static void gru_direction(const struct kernel_gru *gru, size_t tokens, const float *const *input, bool reversed,
+                          float *states, size_t stride, const float *before, float *inner, float *gates) {
+  for (size_t i = 0; i < tokens; i++) {
+    size_t t = reversed ? tokens - 1 - i : i;
+    float *after = states + t * stride;
+    gru_step(gru, input[t], before, after, inner, gates);
+    before = after;
+  }
+}
+
+static float dot(size_t width, const float *restrict x, const float *restrict y) {
+  float sum[KERNEL_LANES] = { 0 };
+  for (size_t k = 0; k < width; k += KERNEL_LANES)
+    for (size_t j = 0; j < KERNEL_LANES; j++)
+      sum[j] = fused(x[k + j], y[k + j], sum[j]);
+  for (size_t half = KERNEL_LANES / 2; half > 0; half /= 2)
+    for (size_t j = 0; j < half; j++)
+      sum[j] += sum[j + half];
+  return sum[0];
+}
+
+/* Leaves exp(x - maximum) in x and returns their sum. */
+static float exponentials(size_t count, float *x) {
+  float most = x[0], sum = 0.0f;
+  for (size_t i = 1; i < count; i++)
+    most = x[i] > most ? x[i] : most;
+  for (size_t i = 0; i < count; i++)
+    x[i] = exp_float(x[i] - most);
+  for (size_t i = 0; i < count; i++)
+    sum += x[i];
+  return sum;
+}
+
+static void attend(size_t tokens, size_t width, const float *restrict states, const float *restrict context,
+                   float *restrict weights, float *restrict pooled) {
+  for (size_t t = 0; t < tokens; t++)
+    weights[t] = dot(width, states + t * width, context);
+  float sum = exponentials(tokens, weights);
+  memset(pooled, 0, width * sizeof *pooled);
+  for (size_t t = 0; t < tokens; t++) {
+    float weight = weights[t] / sum;
+    for (size_t j = 0; j < width; j++)
+      pooled[j] = fused(weight, states[t * width + j], pooled[j]);
+  }
+}
+
+static float score(size_t bins, float *logits) {
+  if (bins == 0)
+    return sigmoid_float(logits[0]);
+  float sum = exponentials(bins, logits), expected = 0.0f;
+  for (size_t i = 0; i < bins; i++)
+    expected = fused(logits[i], (float)i + 0.5f, expected);
+  return expected / (sum * (float)bins);
+}
+
+const struct kernel KERNEL_SYMBOL(KERNEL_ISA) = {
+  .name = KERNEL_TEXT(KERNEL_ISA),
+  .mean = mean,
+  .affine = affine,
+  .gru = gru_direction,
+  .attend = attend,
+  .score = score,
+};

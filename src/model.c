@@ -1,0 +1,286 @@
+/*
+** model.c - the life of a model: empty, created or opened, described, copied, freed. A model is its configuration, two
+** vocabularies, named parameters and what its manifest says. The tape reads the parameters; qe_score reads `scoring`,
+** a form of them that qe_model_prepare makes and that later changes of the parameters do not reach.
+*/
+#include "birnn.h"
+#include "transcendental.h"
+
+qe_model *qe_model_new(void) {
+  qe_model *model = memory_new(1, sizeof *model);
+  if (model)
+    model_clear(model);
+  return model;
+}
+
+static void golden_free(qe_model *model) {
+  for (size_t i = 0; i < model->golden_count; i++)
+    memory_free((void *)(uintptr_t)model->golden[i].source.data); /* the one block of a pair, see copy_pair */
+  memory_free(model->golden);
+  memory_free(model->golden_scores);
+  model->golden = NULL;
+  model->golden_scores = NULL;
+  model->golden_count = 0;
+}
+
+void model_clear(qe_model *model) {
+  struct error error = model->error;
+  golden_free(model);
+  for (int side = 0; side < 2; side++)
+    vocabulary_free(&model->vocabulary[side]);
+  scoring_free(model->scoring);
+  qe_params_free(model->params);
+  json_decref(model->manifest);
+  memory_free(model->manifest_text);
+  memory_free(model->card);
+  memory_free(model->licence);
+  *model = (qe_model){
+    .error = error, .storage = "f32", .scale = 1, .calibration = { 1, 0 }, .decoder_sd = { 1, 1, 1, 1 }
+  };
+}
+
+void qe_model_free(qe_model *model) {
+  if (!model)
+    return;
+  model_clear(model);
+  memory_free(model);
+}
+
+const char *qe_model_error(const qe_model *model) {
+  return model->error.text;
+}
+
+const char *qe_model_sha256(const qe_model *model) {
+  return model->sha256;
+}
+
+int qe_model_decoder_inputs(const qe_model *model) {
+  return (int)model->configuration.decoder_inputs;
+}
+
+float qe_model_calibrated(const qe_model *model, float z) {
+  return sigmoid_float(__builtin_fmaf(model->calibration[0], z, model->calibration[1]));
+}
+
+qe_params *qe_model_params(qe_model *model) {
+  return model->params;
+}
+
+int qe_model_prepare(qe_model *model) {
+  error_clear(&model->error);
+  if (!model->params)
+    return error_set(&model->error, QE_USE, "prepare: the model is empty");
+  return scoring_prepare(model);
+}
+
+/* ---- creation ---- */
+
+static int make_vocabulary(qe_model *model, qe_side side, const qe_dataset *data) {
+  struct vocabulary_choice *choice = &model->configuration.vocabulary[side];
+  struct vocabulary *vocabulary = &model->vocabulary[side];
+  if (choice->kind == VOCABULARY_NGRAMS)
+    return vocabulary_hashed(vocabulary, choice->rows, choice->lowercase) == QE_OK ? QE_OK
+                                                                                   : error_memory(&model->error);
+  const size_t rows = data ? qe_dataset_rows(data) : 0;
+  if (rows == 0)
+    return error_set(&model->error, QE_USE, "a vocabulary of words needs data to count them on");
+  qe_text *texts = memory_new(rows, sizeof *texts);
+  if (!texts)
+    return error_memory(&model->error);
+  for (size_t i = 0; i < rows; i++) {
+    qe_pair pair = qe_dataset_pair(data, i);
+    texts[i] = side == QE_SOURCE ? pair.source : pair.translation;
+  }
+  int status = vocabulary_count(vocabulary, texts, rows, choice->rows, choice->minimum, choice->lowercase,
+                                model->configuration.max_tokens, &model->error);
+  memory_free(texts);
+  choice->rows = vocabulary->rows; /* as many as there are */
+  return status;
+}
+
+/* Manifest of a model that nobody has described yet. */
+static int start_manifest(qe_model *model) {
+  model->manifest = json_pack("{s:{s:s, s:s, s:f, s:f}, s:{s:f, s:f}}", "score", "type", "z-score", "direction",
+                              "higher is better", "scale", 1.0, "shift", 0.0, "calibration", "a", 1.0, "b", 0.0);
+  return model->manifest ? QE_OK : error_memory(&model->error);
+}
+
+static int add_parameters(qe_model *model) {
+  model->params = qe_params_new();
+  return model->params ? birnn_parameters(model) : error_memory(&model->error);
+}
+
+static int create(qe_model *model, const char *configuration, const qe_dataset *data, qe_rng *rng) {
+  json_error_t reason;
+  json_t *object = json_loads(configuration, JSON_REJECT_DUPLICATES, &reason);
+  if (!object)
+    return error_set(&model->error, QE_FORMAT, "architecture:%d: %s", reason.line, reason.text);
+  int status = configuration_parse(&model->configuration, object, &model->error);
+  json_decref(object);
+  if (status != QE_OK || make_vocabulary(model, QE_SOURCE, data) != QE_OK ||
+      make_vocabulary(model, QE_TARGET, data) != QE_OK || start_manifest(model) != QE_OK ||
+      add_parameters(model) != QE_OK)
+    return model->error.status;
+  birnn_start(model, rng);
+  if (data && model->configuration.decoder_inputs)
+    decoder_fit(model, data);
+  return QE_OK;
+}
+
+int qe_model_create(qe_model *model, const char *configuration, const qe_dataset *data, qe_rng *rng) {
+  error_clear(&model->error);
+  model_clear(model);
+  if (create(model, configuration, data, rng) != QE_OK)
+    model_clear(model);
+  return model->error.status;
+}
+
+static char *copy_text(const char *text) {
+  const size_t size = text ? strlen(text) + 1 : 0;
+  char *copy = text ? memory_grow(NULL, size, 1) : NULL;
+  if (copy)
+    memcpy(copy, text, size);
+  return copy;
+}
+
+static int copy_parts(qe_model *model, const qe_model *from) {
+  model->configuration = from->configuration;
+  model->storage = from->storage;
+  model->scale = from->scale;
+  model->shift = from->shift;
+  memcpy(model->calibration, from->calibration, sizeof model->calibration);
+  memcpy(model->decoder_mean, from->decoder_mean, sizeof model->decoder_mean);
+  memcpy(model->decoder_sd, from->decoder_sd, sizeof model->decoder_sd);
+  for (int side = 0; side < 2; side++)
+    if (vocabulary_copy(&model->vocabulary[side], &from->vocabulary[side]) != QE_OK)
+      return error_memory(&model->error);
+  model->manifest = json_deep_copy(from->manifest);
+  model->card = copy_text(from->card);
+  model->licence = copy_text(from->licence);
+  if (!model->manifest || (from->card && !model->card) || (from->licence && !model->licence))
+    return error_memory(&model->error);
+  if (qe_model_set_golden(model, from->golden, from->golden_count) != QE_OK || add_parameters(model) != QE_OK)
+    return model->error.status;
+  int status = qe_block_copy(qe_params_values(model->params), qe_params_values(from->params));
+  return status == QE_OK ? QE_OK : error_set(&model->error, status, "copy: parameters differ");
+}
+
+int qe_model_copy(qe_model *model, qe_model *from) {
+  error_clear(&model->error);
+  if (model == from || !from->params)
+    return error_set(&model->error, QE_USE, "copy: %s", model == from ? "onto itself" : "of an empty model");
+  model_clear(model);
+  if (copy_parts(model, from) != QE_OK)
+    model_clear(model);
+  return model->error.status;
+}
+
+/* ---- description ---- */
+
+const char *qe_model_manifest(qe_model *model) {
+  size_t size;
+  error_clear(&model->error);
+  json_t *manifest = model->params ? json_deep_copy(model->manifest) : json_object();
+  if (!manifest || (model->params && json_object_set_new(manifest, "architecture",
+                                                         configuration_dump(&model->configuration)) != 0)) {
+    json_decref(manifest);
+    error_memory(&model->error);
+    return "";
+  }
+  memory_free(model->manifest_text);
+  model->manifest_text = manifest_dump(manifest, &size, &model->error);
+  json_decref(manifest);
+  return model->manifest_text ? model->manifest_text : "";
+}
+
+int qe_model_describe(qe_model *model, const char *text) {
+  json_error_t reason;
+  error_clear(&model->error);
+  if (!model->params)
+    return error_set(&model->error, QE_USE, "describe: the model is empty");
+  json_t *changes = json_loads(text, JSON_REJECT_DUPLICATES, &reason);
+  if (!json_is_object(changes)) {
+    error_set(&model->error, QE_FORMAT, "describe: not a JSON object%s%s", changes ? "" : ": ",
+              changes ? "" : reason.text);
+    json_decref(changes);
+    return model->error.status;
+  }
+  manifest_describe(model, changes);
+  json_decref(changes);
+  return model->error.status;
+}
+
+static int set_text(qe_model *model, char **place, const char *text) {
+  error_clear(&model->error);
+  char *copy = copy_text(text);
+  if (!copy)
+    return error_memory(&model->error);
+  memory_free(*place);
+  *place = copy;
+  return QE_OK;
+}
+
+int qe_model_set_card(qe_model *model, const char *markdown) {
+  return set_text(model, &model->card, markdown);
+}
+
+int qe_model_set_licence(qe_model *model, const char *text) {
+  return set_text(model, &model->licence, text);
+}
+
+const char *qe_model_card(const qe_model *model) {
+  return model->card ? model->card : "";
+}
+
+/* One block: source, translation, then the log-probabilities at an aligned place. */
+static bool copy_pair(qe_pair *copy, const qe_pair *pair) {
+  size_t texts = pair->source.size + pair->translation.size;
+  texts += sizeof(float) - texts % sizeof(float);
+  char *block = memory_grow(NULL, texts + pair->logprob_count * sizeof(float), 1);
+  if (!block)
+    return false;
+  if (pair->source.size > 0)
+    memcpy(block, pair->source.data, pair->source.size);
+  if (pair->translation.size > 0)
+    memcpy(block + pair->source.size, pair->translation.data, pair->translation.size);
+  float *logprobs = (float *)(void *)(block + texts);
+  if (pair->logprob_count > 0)
+    memcpy(logprobs, pair->logprobs, pair->logprob_count * sizeof *logprobs);
+  *copy = (qe_pair){ .source = { block, pair->source.size },
+                     .translation = { block + pair->source.size, pair->translation.size },
+                     .logprobs = pair->logprob_count > 0 ? logprobs : NULL,
+                     .logprob_count = pair->logprob_count };
+  return true;
+}
+
+int qe_model_set_golden(qe_model *model, const qe_pair *pairs, size_t count) {
+  error_clear(&model->error);
+  qe_pair *copies = memory_new(count, sizeof *copies);
+  size_t made = 0;
+  while (copies && made < count && copy_pair(&copies[made], &pairs[made]))
+    made++;
+  if (!copies || made < count) {
+    while (made-- > 0)
+      memory_free((void *)(uintptr_t)copies[made].source.data);
+    memory_free(copies);
+    return error_memory(&model->error);
+  }
+  golden_free(model);
+  model->golden = copies;
+  model->golden_count = count;
+  return QE_OK;
+}
+
+int qe_model_round(qe_model *model, const char *type) {
+  static const char *const types[] = { "f32", "bf16", "int8" };
+  error_clear(&model->error);
+  if (!model->params)
+    return error_set(&model->error, QE_USE, "round: the model is empty");
+  for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+    if (strcmp(type, types[i]) == 0) {
+      weights_round(model->params, types[i]);
+      model->storage = types[i];
+      return QE_OK;
+    }
+  return error_set(&model->error, QE_USE, "round: \"%.20s\" is none of f32, bf16, int8", type);
+}

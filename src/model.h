@@ -1,0 +1,85 @@
+/*
+** model.h - the insides of a model, private to the files that make, keep, train, pack and score one.
+*/
+#ifndef QE_MODEL_H
+#define QE_MODEL_H
+#include "data.h"
+
+#include <jansson.h>
+
+/* ---- configuration.c ---- the manifest's "architecture" object. methods.md M1 is birnn: source and target side have
+** the same shape and their own parameters. */
+struct vocabulary_choice {
+  enum vocabulary_kind kind;
+  uint32_t rows;    /* n-gram buckets; of words at most so many, the unknown one included, until they are counted */
+  uint32_t minimum; /* words seen less often are unknown */
+  bool lowercase;
+};
+struct configuration {
+  size_t embedding, hidden, attention; /* widths; states are 2 hidden wide */
+  size_t bins;                         /* 0: sigmoid head */
+  size_t decoder_inputs;               /* 0 or DECODER_INPUTS */
+  size_t max_tokens;
+  double dropout;
+  struct vocabulary_choice vocabulary[2];
+};
+enum { DECODER_INPUTS = 4 }; /* mean, minimum, sum, mean of the three lowest log-probabilities, standardised */
+int configuration_parse(struct configuration *configuration, const json_t *object, struct error *error);
+json_t *configuration_dump(const struct configuration *configuration); /* NULL: no memory */
+
+struct scoring; /* what qe_score reads: parameters folded and laid out for the kernels (score.c) */
+
+struct qe_model {
+  struct error error;
+  struct configuration configuration;
+  struct vocabulary vocabulary[2];
+  qe_params *params;   /* NULL: the model is empty */
+  json_t *manifest;    /* what describes it: all keys but those that saving makes */
+  char *manifest_text; /* what qe_model_manifest returned last */
+  char *card, *licence;
+  qe_pair *golden;      /* owned copies */
+  float *golden_scores; /* as the archive promised them; NULL for a model that was not opened */
+  size_t golden_count;
+  const char *storage;  /* "f32", "bf16", "int8" */
+  float scale, shift;   /* z = shift + scale * raw */
+  float calibration[2]; /* 1 / (1 + exp(-(a z + b))) */
+  float decoder_mean[DECODER_INPUTS], decoder_sd[DECODER_INPUTS];
+  char sha256[65];
+  struct scoring *scoring;
+};
+void model_clear(qe_model *model); /* back to empty; the error stays */
+
+/* ---- decoder.c: log-probabilities -> inputs, standardised; zeros where there are none ---- */
+void decoder_inputs(const qe_model *model, const float *logprobs, size_t count, float inputs[DECODER_INPUTS]);
+void decoder_fit(qe_model *model,
+                 const qe_dataset *data); /* mean and sd over the rows that have log-probabilities */
+
+/* ---- manifest.c: canonical JSON ---- */
+/* Sorted keys, two spaces, nine significant digits, LF at the end; memory_free it. NULL: error recorded. */
+char *manifest_dump(const json_t *manifest, size_t *size, struct error *error);
+json_t *manifest_parse(qe_text text, struct error *error); /* refuses what manifest_dump would write differently */
+/* Sets "members": {name: {"sha256", "size"}} for every member but FORMAT and manifest.json. */
+int manifest_list_members(json_t *manifest, const qe_archive *archive, struct error *error);
+int manifest_check_members(const json_t *manifest, const qe_archive *archive, struct error *error);
+/* The parts of the model that live in the manifest: score, calibration, decoder, golden. */
+int manifest_read_model(qe_model *model, const json_t *manifest);
+/* Everything but "members"; golden_scores: what the archive will promise. NULL: error recorded. */
+json_t *manifest_of_model(qe_model *model, const float *golden_scores);
+int manifest_describe(qe_model *model, const json_t *changes);
+
+/* ---- weights.c: the member weights.bin, an exact cover ----
+**   "QEWT" u32 version=1 u32 count u32 header bytes | per matrix: u8 name length, name, u8 type, u32 rows, u32 cols,
+**   u64 offset, u64 size | zero padding | each matrix from a multiple of 64; all little-endian; nothing else.
+** types: 0 f32; 1 bf16 (upper half of an f32, rounded to nearest even); 2 int8 (f32 scale per row, then rows x cols
+** int8 in -127..127; value = scale * q; scales have 16 significant bits so that rounding twice changes nothing).
+*/
+int weights_write(const qe_params *params, const char *storage, char **bytes, size_t *size, struct error *error);
+int weights_read(qe_params *params, qe_text member, const char **storage,
+                 struct error *error); /* exact shapes, finite */
+void weights_round(qe_params *params, const char *storage);
+
+/* ---- score.c ---- */
+int scoring_prepare(qe_model *model);
+void scoring_free(struct scoring *scoring);
+
+#endif

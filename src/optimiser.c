@@ -1,0 +1,331 @@
+/*
+** optimiser.c - gradient descent with momentum, Adagrad and Adam over parameters. State is blocks of the parameters'
+** layout. A step looks at the whole gradient first (touched rows of sparse matrices, all of the others) and refuses
+** it whole if a cell is not finite; then it updates the same cells in parts on the pool, cell by cell, so that the
+** cutting changes no bits; then it clears the gradient. Rates, schedules and clipping are the caller's business.
+*/
+#include "block.h"
+#include "clones.h"
+
+#include <math.h>
+
+enum { MOST_STATES = 2, MOST_PARTS = 64 };
+
+struct qe_optimiser {
+  struct error error;
+  qe_params *params;
+  qe_optimiser_options options;
+  qe_pool *pool;
+  uint64_t steps;
+  qe_block *states[MOST_STATES];
+  size_t state_count;
+};
+
+/* Cells of one matrix that one part of a step works on: some rows of a sparse one, a run of cells of another. */
+struct span {
+  const uint32_t *rows; /* NULL: one row, at offset */
+  size_t offset, count, width;
+};
+
+/* ---- options ---- */
+
+qe_optimiser_options qe_optimiser_defaults(qe_rule rule) {
+  return (qe_optimiser_options){
+    .rule = rule, .beta1 = 0.9, .beta2 = 0.999, .epsilon = rule == QE_ADAGRAD ? 1e-10 : 1e-8
+  };
+}
+
+static bool not_negative(double value) {
+  return isfinite(value) && value >= 0;
+}
+
+static int options_check(qe_optimiser *optimiser, double rate) {
+  const qe_optimiser_options *options = &optimiser->options;
+  const char *wrong = NULL;
+  if (options->rule != QE_SGD && options->rule != QE_ADAGRAD && options->rule != QE_ADAM)
+    wrong = "the rule is none of SGD, Adagrad, Adam";
+  else if (!not_negative(options->momentum) || options->momentum >= 1)
+    wrong = "momentum is not in [0, 1)";
+  else if (!not_negative(options->beta1) || options->beta1 >= 1 || !not_negative(options->beta2) ||
+           options->beta2 >= 1)
+    wrong = "a beta is not in [0, 1)";
+  else if (!not_negative(options->epsilon) || !not_negative(options->weight_decay))
+    wrong = "epsilon or weight_decay is negative or not finite";
+  else if (!not_negative(rate))
+    wrong = "the rate is negative or not finite";
+  return wrong ? error_set(&optimiser->error, QE_USE, "step: %s", wrong) : QE_OK;
+}
+
+static size_t states_needed(const qe_optimiser_options *options) {
+  if (options->rule == QE_SGD)
+    return options->momentum > 0 ? 1 : 0;
+  return options->rule == QE_ADAM ? 2 : 1;
+}
+
+/* ---- object ---- */
+
+qe_optimiser *qe_optimiser_new(qe_params *params, const qe_optimiser_options *options, qe_pool *pool) {
+  const qe_block *gradient = qe_params_gradient(params);
+  qe_optimiser *optimiser = gradient ? memory_new(1, sizeof *optimiser) : NULL;
+  if (!optimiser)
+    return NULL;
+  optimiser->params = params;
+  optimiser->options = options ? *options : qe_optimiser_defaults(QE_ADAM);
+  optimiser->pool = pool;
+  while (optimiser->state_count < states_needed(&optimiser->options)) {
+    qe_block *state = block_new(gradient->layout);
+    if (!state) {
+      qe_optimiser_free(optimiser);
+      return NULL;
+    }
+    state->owned = true;
+    optimiser->states[optimiser->state_count++] = state;
+  }
+  return optimiser;
+}
+
+void qe_optimiser_free(qe_optimiser *optimiser) {
+  if (!optimiser)
+    return;
+  for (size_t i = 0; i < optimiser->state_count; i++)
+    block_drop(optimiser->states[i]);
+  memory_free(optimiser);
+}
+
+const char *qe_optimiser_error(const qe_optimiser *optimiser) {
+  return optimiser->error.text;
+}
+
+uint64_t qe_optimiser_steps(const qe_optimiser *optimiser) {
+  return optimiser->steps;
+}
+
+void qe_optimiser_set_steps(qe_optimiser *optimiser, uint64_t steps) {
+  optimiser->steps = steps;
+}
+
+size_t qe_optimiser_blocks(const qe_optimiser *optimiser) {
+  return optimiser->state_count;
+}
+
+qe_block *qe_optimiser_block(qe_optimiser *optimiser, size_t number) {
+  return number < optimiser->state_count ? optimiser->states[number] : NULL;
+}
+
+/* ---- spans ---- */
+
+/* The share of a part in a matrix. */
+static struct span span_of(const qe_optimiser *optimiser, size_t number, size_t part, size_t parts) {
+  const struct layout_entry *entry = params_entry(optimiser->params, number);
+  if (entry->sparse && !optimiser->options.dense) {
+    size_t count;
+    const uint32_t *rows = params_touched(optimiser->params, number, &count);
+    const size_t first = part_begin(count, part, parts), end = part_begin(count, part + 1, parts);
+    return (struct span){ rows + first, entry->offset, end - first, entry->cols };
+  }
+  const size_t cells = entry->rows * entry->cols;
+  const size_t first = part_begin(cells, part, parts), end = part_begin(cells, part + 1, parts);
+  return (struct span){ NULL, entry->offset + first, 1, end - first };
+}
+
+static inline size_t span_row(const struct span *span, size_t i) {
+  return span->offset + (span->rows ? span->rows[i] * span->width : 0);
+}
+
+/* ---- a gradient that is not finite ---- */
+
+VECTOR_CLONES
+static bool span_is_finite(const struct span *span, const qe_real *gradient) {
+  int finite = 1;
+  for (size_t i = 0; i < span->count; i++) {
+    const qe_real *g = gradient + span_row(span, i);
+    for (size_t j = 0; j < span->width; j++)
+      finite &= g[j] - g[j] == 0;
+  }
+  return finite;
+}
+
+struct check {
+  const qe_optimiser *optimiser;
+  const qe_real *gradient;
+  size_t parts;
+  bool finite[MOST_PARTS];
+};
+
+static void check_part(void *context, int part) {
+  struct check *check = context;
+  bool finite = true;
+  for (size_t i = 0; finite && i < qe_params_count(check->optimiser->params); i++) {
+    const struct span span = span_of(check->optimiser, i, (size_t)part, check->parts);
+    finite = span_is_finite(&span, check->gradient);
+  }
+  check->finite[part] = finite;
+}
+
+/* Names the first matrix and the first of its cells in row order. */
+static int refuse(qe_optimiser *optimiser, const qe_real *gradient) {
+  for (size_t i = 0; i < qe_params_count(optimiser->params); i++) {
+    const struct layout_entry *entry = params_entry(optimiser->params, i);
+    for (size_t j = 0; j < entry->rows * entry->cols; j++) {
+      const qe_real g = gradient[entry->offset + j];
+      if (!isfinite(g))
+        return error_set(&optimiser->error, QE_FORMAT,
+                         "step %llu: the gradient of \"%s\" is %s at row %zu, column %zu, expected finite numbers",
+                         (unsigned long long)optimiser->steps + 1, entry->name,
+                         isnan(g) ? "not a number" : "infinite", j / entry->cols, j % entry->cols);
+    }
+  }
+  return QE_OK;
+}
+
+static int gradient_check(qe_optimiser *optimiser, const qe_real *gradient) {
+  struct check check = { .optimiser = optimiser, .gradient = gradient, .parts = block_parts(optimiser->pool) };
+  bool finite = true;
+  pool_run(optimiser->pool, (int)check.parts, check_part, &check);
+  for (size_t i = 0; i < check.parts; i++)
+    finite = finite && check.finite[i];
+  return finite ? QE_OK : refuse(optimiser, gradient);
+}
+
+/* ---- rules ---- */
+
+/* A step's constants, computed in double, and the cells that it works on. */
+struct step {
+  const qe_optimiser *optimiser;
+  size_t parts;
+  void (*update)(const struct step *step, const struct span *span);
+  qe_real *value, *first, *second; /* first, second: states */
+  const qe_real *gradient;
+  qe_real rate, decay, momentum, beta2, rest1, rest2, epsilon;
+};
+
+/* Vector code only under -fno-math-errno, else right but slower. */
+static inline qe_real square_root(qe_real x) {
+#ifdef QE_DOUBLE
+  return sqrt(x);
+#else
+  return sqrtf(x);
+#endif
+}
+
+VECTOR_CLONES
+static void update_plain(const struct step *step, const struct span *span) {
+  const qe_real rate = step->rate, decay = step->decay;
+  for (size_t i = 0; i < span->count; i++) {
+    const size_t at = span_row(span, i);
+    qe_real *restrict value = step->value + at;
+    const qe_real *restrict gradient = step->gradient + at;
+    for (size_t j = 0; j < span->width; j++)
+      value[j] -= rate * (gradient[j] + decay * value[j]);
+  }
+}
+
+VECTOR_CLONES
+static void update_momentum(const struct step *step, const struct span *span) {
+  const qe_real rate = step->rate, decay = step->decay, momentum = step->momentum;
+  for (size_t i = 0; i < span->count; i++) {
+    const size_t at = span_row(span, i);
+    qe_real *restrict value = step->value + at, *restrict speed = step->first + at;
+    const qe_real *restrict gradient = step->gradient + at;
+    for (size_t j = 0; j < span->width; j++) {
+      speed[j] = momentum * speed[j] + (gradient[j] + decay * value[j]);
+      value[j] -= rate * speed[j];
+    }
+  }
+}
+
+VECTOR_CLONES
+static void update_adagrad(const struct step *step, const struct span *span) {
+  const qe_real rate = step->rate, decay = step->decay, epsilon = step->epsilon;
+  for (size_t i = 0; i < span->count; i++) {
+    const size_t at = span_row(span, i);
+    qe_real *restrict value = step->value + at, *restrict sum = step->first + at;
+    const qe_real *restrict gradient = step->gradient + at;
+    for (size_t j = 0; j < span->width; j++) {
+      const qe_real g = gradient[j] + decay * value[j];
+      sum[j] += g * g;
+      value[j] -= rate * g / (square_root(sum[j]) + epsilon);
+    }
+  }
+}
+
+/* Bias correction is in rate and epsilon; decay is what remains of a value. */
+VECTOR_CLONES
+static void update_adam(const struct step *step, const struct span *span) {
+  const qe_real rate = step->rate, decay = step->decay, epsilon = step->epsilon;
+  const qe_real beta2 = step->beta2, rest1 = step->rest1, rest2 = step->rest2;
+  for (size_t i = 0; i < span->count; i++) {
+    const size_t at = span_row(span, i);
+    qe_real *restrict value = step->value + at;
+    qe_real *restrict mean = step->first + at, *restrict square = step->second + at;
+    const qe_real *restrict gradient = step->gradient + at;
+    for (size_t j = 0; j < span->width; j++) {
+      const qe_real g = gradient[j];
+      mean[j] += rest1 * (g - mean[j]);
+      square[j] = beta2 * square[j] + rest2 * g * g;
+      value[j] = decay * value[j] - rate * mean[j] / (square_root(square[j]) + epsilon);
+    }
+  }
+}
+
+/* With c1 = 1 - beta1^t and c2 = 1 - beta2^t, Adam's rate / c1 m / (sqrt(v / c2) + epsilon) is
+** rate sqrt(c2) / c1 m / (sqrt(v) + epsilon sqrt(c2)), which takes one division. */
+static void step_adam(struct step *step, const qe_optimiser_options *options, double rate, uint64_t number) {
+  const double c1 = 1 - pow(options->beta1, (double)number);
+  const double root = sqrt(1 - pow(options->beta2, (double)number));
+  step->update = update_adam;
+  step->rate = (qe_real)(rate * root / c1);
+  step->epsilon = (qe_real)(options->epsilon * root);
+  step->decay = (qe_real)(1 - rate * options->weight_decay);
+  step->beta2 = (qe_real)options->beta2;
+  step->rest1 = (qe_real)(1 - options->beta1);
+  step->rest2 = (qe_real)(1 - options->beta2);
+}
+
+static struct step step_make(const qe_optimiser *optimiser, const qe_block *gradient, double rate) {
+  const qe_optimiser_options *options = &optimiser->options;
+  struct step step = {
+    .optimiser = optimiser,
+    .parts = block_parts(optimiser->pool),
+    .value = qe_params_values(optimiser->params)->values,
+    .gradient = gradient->values,
+    .first = optimiser->states[0] ? optimiser->states[0]->values : NULL,
+    .second = optimiser->states[1] ? optimiser->states[1]->values : NULL,
+    .rate = (qe_real)rate,
+    .decay = (qe_real)options->weight_decay,
+    .momentum = (qe_real)options->momentum,
+    .epsilon = (qe_real)options->epsilon,
+  };
+  if (options->rule == QE_ADAM)
+    step_adam(&step, options, rate, optimiser->steps + 1);
+  else if (options->rule == QE_ADAGRAD)
+    step.update = update_adagrad;
+  else
+    step.update = step.first ? update_momentum : update_plain;
+  return step;
+}
+
+static void step_part(void *context, int part) {
+  const struct step *step = context;
+  for (size_t i = 0; i < qe_params_count(step->optimiser->params); i++) {
+    const struct span span = span_of(step->optimiser, i, (size_t)part, step->parts);
+    step->update(step, &span);
+  }
+}
+
+int qe_optimiser_step(qe_optimiser *optimiser, double rate) {
+  error_clear(&optimiser->error);
+  int status = options_check(optimiser, rate);
+  if (status != QE_OK)
+    return status;
+  const qe_block *gradient = qe_params_gradient(optimiser->params);
+  params_settle(optimiser->params);
+  status = gradient_check(optimiser, gradient->values);
+  if (status != QE_OK)
+    return status;
+  struct step step = step_make(optimiser, gradient, rate);
+  pool_run(optimiser->pool, (int)step.parts, step_part, &step);
+  optimiser->steps++;
+  qe_params_zero_gradient(optimiser->params);
+  return QE_OK;
+}

@@ -1,0 +1,545 @@
+/*
+** qestrel.h - machine-translation quality estimation: the whole C side of Qestrel.
+**
+**   score   (source, translation) -> text.c -> batch -> model -> score -> list -> rerank
+**   train   dataset -> batch -> student taps + teacher signal -> loss -> tape -> optimiser -> archive
+**
+** The header is the manual, in rings; a user of one ring need not read the next.
+**   1  score      open a model archive, score pairs
+**   2  list       n-best lists: read, add the score, re-sort, write
+**   3  measure    correlations, errors, bootstrap intervals
+**   4  data       tables, datasets, batches
+**   5  tape       matrices with gradients
+**   6  train      parameters, models, optimisers, archives
+**
+** A program of ring 1:
+**
+**   qe_model *model = qe_model_new();
+**   if (qe_model_open(model, "et-en.qe", 0) != QE_OK)
+**     return fprintf(stderr, "%s\n", qe_model_error(model)), 1;
+**   qe_scorer *scorer = qe_scorer_new(model, NULL);
+**   qe_pair pair = { .source = qe_string("Tere!"), .translation = qe_string("Hello!") };
+**   float z;
+**   if (qe_score(scorer, &pair, 1, &z) == QE_OK) printf("%.6f\n", z);
+**   qe_scorer_free(scorer);
+**   qe_model_free(model);
+**
+** Ownership. Every qe_x_new has one qe_x_free, which accepts NULL; _new returns NULL only when memory is out.
+** Objects begin empty and usable; _open, _read and the like fill them. Strings are (pointer, size) or, where
+** the parameter is `const char *`, end with NUL. Returned pointers belong to the object they came from and live
+** until it changes or is freed.
+** Errors. A call that can fail returns QE_OK or a negative qe_status; the text is kept in the object
+** (qe_model_error and its sisters) and names file, line, what was found and what was expected. Nothing in the
+** library prints, exits or aborts.
+** Threads. A qe_model that is no longer changed may be read by any number of threads; every other object
+** belongs to one thread at a time. The library has no mutable globals.
+*/
+#ifndef QESTREL_H
+#define QESTREL_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(QE_STATIC)
+#define QE_API
+#else
+#define QE_API __attribute__((visibility("default")))
+#endif
+
+typedef enum qe_status {
+  QE_OK = 0,
+  QE_MEMORY = -1, /* out of memory; the object is as before the call, or empty */
+  QE_USE = -2,    /* the call was wrong: shapes, stale handle, order of calls (Lua raises) */
+  QE_WORLD = -3,  /* a file or the system refused (Lua returns nil, message) */
+  QE_FORMAT = -4  /* content was refused (Lua returns nil, message) */
+} qe_status;
+
+QE_API const char *qe_version(void); /* "1.2.3" */
+QE_API const char *qe_build(void);   /* compiler, type of build, kernels this CPU runs */
+
+/* A run of bytes that somebody else owns; need not end with NUL. */
+typedef struct qe_text {
+  const char *data;
+  size_t size;
+} qe_text;
+
+QE_API qe_text qe_string(const char *text);
+
+/* A fixed team of threads that objects below may share, one call at a time. NULL stands for "this thread
+** alone" wherever a pool is asked for. Results never depend on the number of threads. */
+typedef struct qe_pool qe_pool;
+QE_API qe_pool *qe_pool_new(int threads); /* 1..256, the caller included */
+QE_API void qe_pool_free(qe_pool *pool);
+QE_API int qe_pool_threads(const qe_pool *pool);
+
+/* ------------------------------------------------------------------------------------------------------------
+** Ring 1: score
+*/
+
+/* A model: architecture, vocabularies, parameters, manifest. */
+typedef struct qe_model qe_model;
+QE_API qe_model *qe_model_new(void);
+QE_API void qe_model_free(qe_model *model);
+QE_API const char *qe_model_error(const qe_model *model);
+
+/* Reads an archive, checks that it is canonical, that all hashes hold, and that the golden pairs get the very
+** scores that the manifest promises. `limit` bounds the bytes read (0: 1 GiB). */
+QE_API int qe_model_open(qe_model *model, const char *path, size_t limit);
+QE_API int qe_model_open_memory(qe_model *model, const void *bytes, size_t size, size_t limit);
+
+QE_API const char *qe_model_manifest(qe_model *model);   /* JSON text, canonical */
+QE_API const char *qe_model_sha256(const qe_model *model); /* of the archive it was opened from; "" if none */
+
+/* What is scored. `logprobs` are the decoder's log-probabilities of the translation's tokens, end token
+** included; they are needed by models with decoder inputs (qe_model_decoder_inputs) and refused by others. */
+typedef struct qe_pair {
+  qe_text source, translation;
+  const float *logprobs;
+  size_t logprob_count;
+} qe_pair;
+
+QE_API int qe_model_decoder_inputs(const qe_model *model); /* 0, or how many statistics it reads */
+
+/* Predicted z-score -> 0..1 (the manifest's calibration: expected human judgement, 1 is perfect). */
+QE_API float qe_model_calibrated(const qe_model *model, float z);
+
+/* The room that scoring works in: one per thread of the host. The model must outlive it. A pool spreads the
+** pairs of one call over its threads. */
+typedef struct qe_scorer qe_scorer;
+QE_API qe_scorer *qe_scorer_new(const qe_model *model, qe_pool *pool);
+QE_API void qe_scorer_free(qe_scorer *scorer);
+QE_API const char *qe_scorer_error(const qe_scorer *scorer);
+
+/* scores[i] = predicted z-score of pairs[i], higher is better. No tape, BLAS, libm or allocation (once warm);
+** the same bits whatever the batch, its order, the threads and the CPU. Any bytes are accepted: malformed UTF-8
+** is repaired with U+FFFD, empty text scores like any other. */
+QE_API int qe_score(qe_scorer *scorer, const qe_pair *pairs, size_t count, float *scores);
+QE_API size_t qe_scorer_truncated(const qe_scorer *scorer); /* sides cut to the model's token limit so far */
+
+/* ------------------------------------------------------------------------------------------------------------
+** Ring 2: n-best lists
+*/
+
+/* One candidate. All texts are slices of the line that was read, which the list keeps. */
+typedef struct qe_hypothesis {
+  qe_text id, text, features; /* features: "Name= v v Name= v" as read */
+  qe_text between;            /* fields between text and features (Marian: alignment, WordScores), or empty */
+  qe_text after;              /* fields after the total (Moses: segmentation, alignment), or empty */
+  double total;               /* the decoder's, NaN where there is none */
+} qe_hypothesis;
+
+/* The candidates of one source, in the decoder's order. Invariant: nothing that was read is lost; a list written
+** in its own order without added features is the input, byte for byte (line ends apart). */
+typedef struct qe_list qe_list;
+QE_API qe_list *qe_list_new(void);
+QE_API void qe_list_free(qe_list *list);
+QE_API const char *qe_list_error(const qe_list *list);
+
+/* Takes one line (no LF). Returns 1 if it belongs to this list, 0 if its id starts another one (the line was not
+** taken: clear the list and add it again), or a negative status naming `line`. */
+QE_API int qe_list_add(qe_list *list, qe_text text, size_t line);
+QE_API void qe_list_clear(qe_list *list);
+QE_API size_t qe_list_size(const qe_list *list);
+QE_API const qe_hypothesis *qe_list_get(const qe_list *list, size_t index);
+
+/* Values of one feature of one hypothesis, at most `room` of them; returns how many there are (0: no such). */
+QE_API size_t qe_list_feature(const qe_list *list, size_t index, const char *name, double *values, size_t room);
+/* Appends "name= value" to every hypothesis. Names with '=' or white space are refused. */
+QE_API int qe_list_append(qe_list *list, const char *name, const double *values);
+
+/* Weights of features: name -> one weight per value. From JSON {"QE0": 0.7, "F0": [0.1, 0.2]} or a Moses file
+** with a [weight] section ("QE0= 0.7"). "total" is the decoder's total. */
+typedef struct qe_weights qe_weights;
+QE_API qe_weights *qe_weights_new(void);
+QE_API void qe_weights_free(qe_weights *weights);
+QE_API const char *qe_weights_error(const qe_weights *weights);
+QE_API int qe_weights_parse(qe_weights *weights, qe_text text, const char *origin);
+QE_API int qe_weights_set(qe_weights *weights, const char *name, const double *values, size_t count);
+
+/* order[] = indices, best first: by the weighted sum of features (and total), ties in the decoder's order, NaN
+** last. totals[] (may be NULL) = the sums in the list's own order. A weight whose feature a hypothesis lacks is
+** refused by name. */
+QE_API int qe_list_rank(qe_list *list, const qe_weights *weights, size_t *order, double *totals);
+/* The line of one hypothesis (no LF), with `total` in place of the decoder's unless NaN. Valid until the next
+** call on this list. */
+QE_API qe_text qe_list_line(qe_list *list, size_t index, double total);
+
+/* ------------------------------------------------------------------------------------------------------------
+** Ring 3: measure. n values each; NaN where undefined (constant input, n too small).
+*/
+
+QE_API double qe_pearson(const double *x, const double *y, size_t n);
+QE_API double qe_spearman(const double *x, const double *y, size_t n); /* mid-ranks */
+QE_API double qe_kendall(const double *x, const double *y, size_t n);  /* tau-b, O(n log n) */
+QE_API double qe_mae(const double *x, const double *y, size_t n);
+QE_API double qe_rmse(const double *x, const double *y, size_t n);
+/* Of the tenth of rows with the lowest y, the share that is in the tenth with the lowest x. */
+QE_API double qe_worst_decile_recall(const double *x, const double *y, size_t n);
+
+typedef double qe_statistic(const double *x, const double *y, size_t n);
+typedef struct qe_interval {
+  double low, high;
+} qe_interval;
+/* Percentile bootstrap over rows: central `level` (e.g. .95) of `draws` resamples. */
+QE_API int qe_bootstrap(qe_statistic *statistic, const double *x, const double *y, size_t n, size_t draws,
+                        double level, uint64_t seed, qe_interval *interval);
+
+/* ------------------------------------------------------------------------------------------------------------
+** Ring 4: data
+*/
+
+/* A named stream of random numbers: same seed and name, same draws; streams of other names are unaffected by
+** how much is drawn here. Copying the struct saves it, copying it back replays. (xoshiro256++, seeded by
+** splitmix64 over seed and FNV-1a of the name.) */
+typedef struct qe_rng {
+  uint64_t s[4];
+} qe_rng;
+QE_API void qe_rng_seed(qe_rng *rng, uint64_t seed, const char *name);
+QE_API uint64_t qe_rng_next(qe_rng *rng);
+QE_API double qe_rng_uniform(qe_rng *rng);              /* [0, 1), 53 bits */
+QE_API double qe_rng_normal(qe_rng *rng);               /* mean 0, sd 1; always two draws */
+QE_API uint64_t qe_rng_below(qe_rng *rng, uint64_t n);  /* 0..n-1, unbiased */
+QE_API void qe_rng_shuffle(qe_rng *rng, uint32_t *items, size_t n);
+
+/* Rows of (source, translation) with named numeric columns; NaN where a row has no value. Columns from the
+** MLQE-PE files keep their names ("z_mean", "mean", "model_scores", "index"). */
+typedef struct qe_dataset qe_dataset;
+QE_API qe_dataset *qe_dataset_new(void);
+QE_API void qe_dataset_free(qe_dataset *data);
+QE_API const char *qe_dataset_error(const qe_dataset *data);
+
+/* Appends the rows of a TSV file with a header line. Source is the column source|original|src, translation is
+** translation|target|mt|tgt; every other column whose cells are all numbers (or empty) becomes numeric, bracketed
+** lists and other text are skipped. Fields are plain text (quotes mean nothing), lines end with LF or CRLF.
+** A line with another number of fields than the header is an error naming file, line and both numbers.
+** Whatever fails here or below leaves the dataset as it was. */
+QE_API int qe_dataset_read(qe_dataset *data, const char *path);
+/* One MLQE-PE set ("train", "dev", "test20") from a pair folder (finds SET.*.df.short.tsv); its word_probas.SET.*
+** and mt.SET.*, where present, become the rows' decoder log-probabilities. */
+QE_API int qe_dataset_read_mlqe(qe_dataset *data, const char *folder, const char *set);
+/* Decoder log-probabilities, a line per row; `tokens` (may be NULL) is the file of decoder tokens: one number per
+** token and one for the end. `first` is the row that line 1 belongs to, the last line belongs to the last row. */
+QE_API int qe_dataset_read_logprobs(qe_dataset *data, const char *logprobs, const char *tokens, size_t first);
+/* A teacher's file: TSV with header; column "index" joins the column "index" of the rows (row numbers from 0 where
+** they have none), every other numeric column is stored as prefix, prefix_2, ... or, where `prefix` is NULL, under
+** its own name. Rows that the file does not name keep NaN. `matched` (may be NULL) = rows that got a value.
+** An index that is named twice or matches no row, or several, is an error; an empty field changes nothing. */
+QE_API int qe_dataset_read_scores(qe_dataset *data, const char *path, const char *prefix, size_t *matched);
+QE_API int qe_dataset_append(qe_dataset *data, const qe_pair *pair);          /* one row, columns NaN */
+QE_API int qe_dataset_append_all(qe_dataset *data, const qe_dataset *other);  /* rows and columns, union */
+QE_API size_t qe_dataset_rows(const qe_dataset *data);
+QE_API qe_pair qe_dataset_pair(const qe_dataset *data, size_t row);
+QE_API size_t qe_dataset_columns(const qe_dataset *data);
+QE_API const char *qe_dataset_column_name(const qe_dataset *data, size_t column);
+/* The values of a column, rows of them, or NULL if there is none of that name. */
+QE_API const double *qe_dataset_column(const qe_dataset *data, const char *name);
+QE_API int qe_dataset_set_column(qe_dataset *data, const char *name, const double *values);
+/* sha256 (hex, 64 digits and NUL) of rows and all columns: what a manifest cites. */
+QE_API int qe_dataset_sha256(const qe_dataset *data, char hex[65]);
+
+/* A batch is a choice of rows; models look up their own encoding of them (ids per token), which the dataset keeps.
+** Packed, without padding:
+**
+**     tokens   a0 a1 a2 | b0 | c0 c1          offsets   0 3 4 6        (one more than rows)
+*/
+typedef struct qe_batch qe_batch; /* the dataset must outlive it and may grow; NULL for a row that is not there,
+                                    ** too: see qe_dataset_error */
+QE_API qe_batch *qe_batch_new(qe_dataset *data, const uint32_t *rows, size_t count);
+QE_API void qe_batch_free(qe_batch *batch);
+QE_API size_t qe_batch_size(const qe_batch *batch);
+QE_API const uint32_t *qe_batch_rows(const qe_batch *batch);
+
+/* Where the sentences of a packed matrix begin: offset[0] = 0 .. offset[count] = rows of the matrix. */
+typedef struct qe_segments {
+  const uint32_t *offset;
+  uint32_t count;
+} qe_segments;
+typedef enum qe_side { QE_SOURCE = 0, QE_TARGET = 1 } qe_side;
+/* Token offsets of the batch as `model` segments it; lives as long as the batch. */
+QE_API int qe_batch_segments(qe_batch *batch, const qe_model *model, qe_side side, qe_segments *segments);
+
+/* Endless epochs of shuffled, length-bucketed batches over chosen rows (NULL: all that there are now). Each epoch
+** draws from (a copy of) `rng` once; one batch of it, anywhere, may be smaller. A saved cursor resumes mid-epoch at the
+** very next batch. A bad choice of rows or size is told by qe_batcher_next. */
+typedef struct qe_batcher qe_batcher;
+typedef struct qe_cursor {
+  qe_rng rng;      /* as it was when the epoch began, or (next = 0) will be when the next one does */
+  uint64_t epoch;  /* of the last batch, from 1; 0 before the first batch */
+  uint64_t next;   /* batches of this epoch already given out; 0 again once qe_batcher_next has said that it ended */
+} qe_cursor;
+QE_API qe_batcher *qe_batcher_new(qe_dataset *data, const uint32_t *rows, size_t count, size_t batch_size,
+                                  const qe_rng *rng);
+QE_API void qe_batcher_free(qe_batcher *batcher);
+QE_API const char *qe_batcher_error(const qe_batcher *batcher);
+QE_API size_t qe_batcher_batches(const qe_batcher *batcher); /* per epoch */
+/* 1 and the next batch (caller frees), 0 at the end of an epoch (the following call starts the next), or < 0. */
+QE_API int qe_batcher_next(qe_batcher *batcher, qe_batch **batch);
+QE_API void qe_batcher_save(const qe_batcher *batcher, qe_cursor *cursor);
+QE_API int qe_batcher_restore(qe_batcher *batcher, const qe_cursor *cursor);
+
+/* ------------------------------------------------------------------------------------------------------------
+** Ring 5: tape. Matrices (row-major, contiguous) with reverse-mode gradients, recorded as they are computed.
+**
+** A qe_tensor is a small value: copy it freely. It belongs to its tape and dies at qe_tape_reset; a stale one is
+** noticed and refused. An op with bad shapes, a stale or null input, or no memory returns QE_NONE and keeps the
+** first message in the tape; ops given QE_NONE return QE_NONE. So check once, at the end (qe_tape_status).
+** Broadcasting: 1 x n over rows, m x 1 over columns, 1 x 1 over all; nothing else.
+*/
+
+#ifdef QE_DOUBLE
+typedef double qe_real; /* the build that checks gradients */
+#else
+typedef float qe_real;
+#endif
+
+typedef struct qe_tape qe_tape;
+typedef struct qe_tensor {
+  qe_tape *tape;
+  uint32_t id, generation;
+} qe_tensor;
+#define QE_NONE ((qe_tensor){ NULL, 0, 0 })
+
+/* `shards`: into how many parts model passes split a batch, whatever the number of threads (part of what makes
+** a run reproducible); 0 stands for 2. */
+QE_API qe_tape *qe_tape_new(qe_pool *pool, int shards);
+QE_API void qe_tape_free(qe_tape *tape);
+QE_API void qe_tape_reset(qe_tape *tape); /* drops every tensor, keeps the memory, clears the error */
+QE_API int qe_tape_status(const qe_tape *tape);
+QE_API const char *qe_tape_error(const qe_tape *tape);
+/* Nothing is recorded between off and on: results carry no gradient. Returns the previous state. */
+QE_API int qe_tape_recording(qe_tape *tape, int on);
+
+QE_API size_t qe_rows(qe_tensor t); /* 0 for QE_NONE or stale */
+QE_API size_t qe_cols(qe_tensor t);
+QE_API const qe_real *qe_values(qe_tensor t);
+QE_API const qe_real *qe_gradient(qe_tensor t); /* after backward; NULL where none arrived */
+
+QE_API qe_tensor qe_constant(qe_tape *tape, size_t rows, size_t cols, const qe_real *values); /* NULL: zeros */
+QE_API qe_tensor qe_variable(qe_tape *tape, size_t rows, size_t cols, const qe_real *values); /* keeps a gradient */
+QE_API qe_tensor qe_detach(qe_tensor a); /* same values, no gradient */
+
+/* Gradients flow from `loss` (1 x 1, or any shape: ones are injected) back to variables and parameters, adding to
+** what is there. qe_inject adds `gradient` (same shape) at any tensor before the walk; qe_tape_backward walks
+** from all injected gradients. Once per recording. */
+QE_API int qe_backward(qe_tensor loss);
+QE_API int qe_inject(qe_tensor t, const qe_real *gradient);
+QE_API int qe_tape_backward(qe_tape *tape);
+
+/* Matrices */
+typedef enum qe_transpose { QE_NN, QE_NT, QE_TN, QE_TT } qe_transpose;
+QE_API qe_tensor qe_matmul(qe_tensor a, qe_tensor b, qe_transpose transpose);
+QE_API qe_tensor qe_transposed(qe_tensor a);
+QE_API qe_tensor qe_add(qe_tensor a, qe_tensor b); /* these four broadcast either side */
+QE_API qe_tensor qe_sub(qe_tensor a, qe_tensor b);
+QE_API qe_tensor qe_mul(qe_tensor a, qe_tensor b);
+QE_API qe_tensor qe_div(qe_tensor a, qe_tensor b);
+QE_API qe_tensor qe_affine(qe_tensor a, double scale, double shift); /* scale a + shift */
+QE_API qe_tensor qe_columns(qe_tensor a, size_t first, size_t count); /* a slice */
+QE_API qe_tensor qe_slice(qe_tensor a, size_t first, size_t count);   /* rows first .. first + count - 1 */
+QE_API qe_tensor qe_beside(const qe_tensor *parts, size_t count);     /* concatenates columns */
+QE_API qe_tensor qe_below(const qe_tensor *parts, size_t count);      /* concatenates rows */
+QE_API qe_tensor qe_gather(qe_tensor table, const uint32_t *ids, size_t count); /* rows by id */
+QE_API qe_tensor qe_pick(qe_tensor a, const uint32_t *columns);       /* m x 1: a[i, columns[i]] */
+/* Mean of rows: out[i] = mean of table[ids[j]], offset[i] <= j < offset[i+1]; zeros where there is none. */
+QE_API qe_tensor qe_bag(qe_tensor table, const uint32_t *ids, qe_segments bags);
+
+/* Elementwise */
+QE_API qe_tensor qe_sigmoid(qe_tensor a);
+QE_API qe_tensor qe_tanh(qe_tensor a);
+QE_API qe_tensor qe_relu(qe_tensor a);
+QE_API qe_tensor qe_gelu(qe_tensor a); /* x Phi(x), the erf form */
+QE_API qe_tensor qe_exp(qe_tensor a);
+QE_API qe_tensor qe_log(qe_tensor a);
+QE_API qe_tensor qe_sqrt(qe_tensor a);
+QE_API qe_tensor qe_abs(qe_tensor a);
+QE_API qe_tensor qe_square(qe_tensor a);
+QE_API qe_tensor qe_clamp(qe_tensor a, double low, double high); /* gradient 0 outside */
+QE_API qe_tensor qe_dropout(qe_tensor a, double rate, qe_rng *rng); /* kept values times 1/(1-rate); rng NULL: identity */
+
+/* Reductions */
+typedef enum qe_axis { QE_ALL, QE_OVER_ROWS, QE_OVER_COLUMNS } qe_axis; /* -> 1 x 1, 1 x n, m x 1 */
+QE_API qe_tensor qe_sum(qe_tensor a, qe_axis axis);
+QE_API qe_tensor qe_mean(qe_tensor a, qe_axis axis);
+QE_API qe_tensor qe_max(qe_tensor a, qe_axis axis); /* the first of equals gets the gradient */
+
+/* Rows */
+QE_API qe_tensor qe_softmax(qe_tensor a, double temperature);     /* per row, of a / temperature */
+QE_API qe_tensor qe_log_softmax(qe_tensor a, double temperature);
+QE_API qe_tensor qe_unit(qe_tensor a);                            /* rows scaled to norm 1; zero rows stay */
+QE_API qe_tensor qe_layer_norm(qe_tensor a, qe_tensor gain, qe_tensor bias, double epsilon);
+
+/* Losses, per row (m x 1), no reduction; gradients reach both arguments unless detached. */
+QE_API qe_tensor qe_squared_error(qe_tensor a, qe_tensor b);             /* mean over columns of (a - b)^2 */
+QE_API qe_tensor qe_huber(qe_tensor a, qe_tensor b, double delta);       /* mean over columns */
+QE_API qe_tensor qe_cross_entropy(qe_tensor logits, qe_tensor target);   /* - sum target log softmax(logits) */
+QE_API qe_tensor qe_kl(qe_tensor p_logits, qe_tensor q_logits, double temperature); /* KL(p || q), both at T; no T^2 */
+QE_API qe_tensor qe_binary_cross_entropy(qe_tensor logits, qe_tensor target); /* mean over columns */
+
+/* Sequences: packed rows with segments (a missing segment offset array is a use error) */
+typedef enum qe_pooling { QE_POOL_SUM, QE_POOL_MEAN, QE_POOL_MAX } qe_pooling;
+QE_API qe_tensor qe_pool_segments(qe_tensor a, qe_segments segments, qe_pooling pooling); /* zeros for empty ones */
+QE_API qe_tensor qe_segment_softmax(qe_tensor a, qe_segments segments); /* per column, over the rows of a segment */
+QE_API qe_tensor qe_spread(qe_tensor a, qe_segments segments);          /* row i repeated for every row of segment i */
+/* Rows t - before .. t + after of the same segment side by side, zeros beyond its ends: 1-D convolution is a
+** matmul of this. */
+QE_API qe_tensor qe_window(qe_tensor a, qe_segments segments, size_t before, size_t after);
+/* Gated recurrent unit (reset after, as PyTorch): x is tokens x n, weights n x 3h and h x 3h, biases 1 x 3h, gates
+** in the order r z n; from the last row to the first where `reversed`. -> tokens x h.
+**   r = s(x Wr + br + h Ur + cr)   z = s(x Wz + bz + h Uz + cz)   n = tanh(x Wn + bn + r (h Un + cn))
+**   h' = (1 - z) n + z h,  h = 0 at the start of every segment */
+QE_API qe_tensor qe_gru(qe_tensor x, qe_tensor input_weight, qe_tensor hidden_weight, qe_tensor input_bias,
+                        qe_tensor hidden_bias, qe_segments segments, int reversed);
+/* out[i] = sum over the rows t of segment i of softmax_t(logits)[t] values[t]; logits are tokens x 1. */
+QE_API qe_tensor qe_attention_pool(qe_tensor values, qe_tensor logits, qe_segments segments);
+/* Multi-head scaled dot-product attention within segments: queries n x d in `query_segments`, keys and values m x d
+** in `key_segments` (same count); d divisible by heads. -> n x d; zeros where a key segment is empty. */
+QE_API qe_tensor qe_attention(qe_tensor query, qe_tensor key, qe_tensor value, size_t heads,
+                              qe_segments query_segments, qe_segments key_segments);
+
+/* ------------------------------------------------------------------------------------------------------------
+** Ring 6: train
+*/
+
+/* A flat vector of floats with the layout of some parameters; the algebra of meta-learning, averaging and
+** clipping. Two blocks combine only if their layouts are equal. */
+typedef struct qe_block qe_block;
+QE_API void qe_block_free(qe_block *block);
+QE_API qe_block *qe_block_clone(const qe_block *block);       /* NULL: no memory */
+QE_API size_t qe_block_size(const qe_block *block);
+QE_API qe_real *qe_block_values(qe_block *block);
+QE_API int qe_block_fill(qe_block *x, double value);
+QE_API int qe_block_copy(qe_block *y, const qe_block *x);             /* y = x */
+QE_API int qe_block_axpy(qe_block *y, double a, const qe_block *x);   /* y += a x */
+QE_API int qe_block_lerp(qe_block *y, const qe_block *x, double t);   /* y += t (x - y) */
+QE_API int qe_block_scale(qe_block *y, double a);
+QE_API int qe_block_dot(const qe_block *x, const qe_block *y, double *dot); /* summed in double, in a fixed order */
+QE_API double qe_block_norm(const qe_block *x);
+QE_API double qe_block_clip(qe_block *x, double norm); /* scales down to that norm; returns the norm before */
+
+/* Named matrices in one block of values and one of gradients. A `sparse` matrix (an embedding table) keeps a list
+** of the rows that a step touched; only those are cleared, summed and updated. */
+typedef struct qe_params qe_params;
+QE_API qe_params *qe_params_new(void);
+QE_API void qe_params_free(qe_params *params);
+QE_API const char *qe_params_error(const qe_params *params);
+/* Adds a zero matrix (before first use on a tape). Returns its number or a negative status. */
+QE_API int qe_params_add(qe_params *params, const char *name, size_t rows, size_t cols, int sparse);
+QE_API size_t qe_params_count(const qe_params *params);
+QE_API const char *qe_params_name(const qe_params *params, size_t number, size_t *rows, size_t *cols);
+QE_API int qe_params_find(const qe_params *params, const char *name); /* number, or QE_USE */
+QE_API qe_real *qe_params_matrix(qe_params *params, size_t number);
+QE_API void qe_params_uniform(qe_params *params, size_t number, double bound, qe_rng *rng);
+QE_API void qe_params_normal(qe_params *params, size_t number, double sd, qe_rng *rng);
+QE_API qe_block *qe_params_values(qe_params *params);   /* belongs to params */
+QE_API qe_block *qe_params_gradient(qe_params *params); /* belongs to params */
+QE_API void qe_params_zero_gradient(qe_params *params);
+/* The matrix on a tape; backward adds to the gradient block. */
+QE_API qe_tensor qe_param(qe_tape *tape, qe_params *params, size_t number);
+
+/* Optimisers read the gradient and write the values. Sparse matrices: only touched rows move (weight decay and
+** moments included), unless `dense`. */
+typedef enum qe_rule { QE_SGD, QE_ADAGRAD, QE_ADAM } qe_rule;
+typedef struct qe_optimiser_options {
+  qe_rule rule;
+  double momentum;     /* SGD */
+  double beta1, beta2; /* Adam: .9, .999 */
+  double epsilon;      /* Adam 1e-8, Adagrad 1e-10 */
+  double weight_decay; /* decoupled (AdamW) for Adam, added to the gradient otherwise */
+  int dense;
+} qe_optimiser_options;
+typedef struct qe_optimiser qe_optimiser;
+QE_API qe_optimiser_options qe_optimiser_defaults(qe_rule rule);
+QE_API qe_optimiser *qe_optimiser_new(qe_params *params, const qe_optimiser_options *options, qe_pool *pool);
+QE_API void qe_optimiser_free(qe_optimiser *optimiser);
+QE_API const char *qe_optimiser_error(const qe_optimiser *optimiser);
+/* One step at this learning rate, then the gradient is cleared. A gradient that is not finite is refused
+** (QE_FORMAT) and nothing changes. */
+QE_API int qe_optimiser_step(qe_optimiser *optimiser, double rate);
+/* State: blocks (moments, sums) and the step count, to save, restore and compare. */
+QE_API uint64_t qe_optimiser_steps(const qe_optimiser *optimiser);
+QE_API void qe_optimiser_set_steps(qe_optimiser *optimiser, uint64_t steps);
+QE_API size_t qe_optimiser_blocks(const qe_optimiser *optimiser);
+QE_API qe_block *qe_optimiser_block(qe_optimiser *optimiser, size_t number); /* belongs to the optimiser */
+
+/* A fresh model. `configuration` is the manifest's "architecture" object, e.g.
+**   {"name":"birnn","embedding":50,"hidden":50,"attention":100,"dropout":0.5,"head":"sigmoid","bins":0,
+**    "max_tokens":200,"decoder_inputs":0,
+**    "source":{"kind":"ngrams","buckets":32768,"lowercase":true},"target":{"kind":"words","size":20000}}
+** Absent keys get defaults, unknown ones are refused. Word vocabularies are counted on `data` (rows from the first,
+** most frequent words first, ties by bytes). Values are drawn from `rng`. */
+QE_API int qe_model_create(qe_model *model, const char *configuration, const qe_dataset *data, qe_rng *rng);
+QE_API qe_params *qe_model_params(qe_model *model); /* belongs to the model */
+/* A second model of the same configuration, vocabularies and values. */
+QE_API int qe_model_copy(qe_model *model, qe_model *from);
+/* Makes the form that qe_score reads from the parameters as they are now. qe_model_open has done it. */
+QE_API int qe_model_prepare(qe_model *model);
+
+/* One pass of a model over a batch. Each shard of the batch has a tape of its own, run by the pool; backward of the
+** outer tape runs theirs and adds their gradients in the order of the shards. */
+typedef struct qe_pass {
+  qe_tape *tape;
+  uint32_t id, generation;
+} qe_pass;
+typedef struct qe_pass_options {
+  qe_rng *dropout;                             /* NULL: no dropout (evaluation). One draw is made per pass. */
+  int no_gradient;                             /* a teacher, a stale peer */
+  qe_tensor source_embedding, target_embedding; /* tokens x embedding in place of ids, or QE_NONE */
+} qe_pass_options;
+QE_API qe_pass qe_model_forward(qe_tape *tape, qe_model *model, qe_batch *batch, const qe_pass_options *options);
+/* A named intermediate of all shards, in batch order; a use error names the taps that exist. birnn: "score" (0..1),
+** "logits" (bins, or the one logit), "pooled", and per side "source.embedding", ".states", ".projected",
+** ".attention", ".pooled". */
+QE_API qe_tensor qe_pass_tap(qe_pass pass, const char *name);
+QE_API const char *qe_model_taps(const qe_model *model); /* their names, separated by spaces */
+QE_API qe_tensor qe_batch_column(qe_tape *tape, qe_batch *batch, const char *name); /* rows x 1 constant */
+
+/* Manifest. The model's own part (architecture, members, golden) is kept by the library; a JSON object merged here
+** describes the rest: languages, score {type, direction, scale, shift}, calibration {a, b}, weights, recipe, data,
+** teacher, metrics, license, created_by. A null value removes a key. */
+QE_API int qe_model_describe(qe_model *model, const char *json);
+QE_API const char *qe_model_card(const qe_model *model); /* Markdown; "" if there is none yet */
+QE_API int qe_model_set_card(qe_model *model, const char *markdown);
+QE_API int qe_model_set_licence(qe_model *model, const char *text);
+/* The pairs that the archive will be tested with; their scores are computed when it is saved. */
+QE_API int qe_model_set_golden(qe_model *model, const qe_pair *pairs, size_t count);
+/* How matrices are stored: "f32", "bf16", "int8" (rows with a scale each) for sparse matrices, f32 for the others.
+** Rounds the values in place, so that what is saved scores exactly like what is in memory. */
+QE_API int qe_model_round(qe_model *model, const char *type);
+/* Written to a temporary file beside `path`, synced, renamed, folder synced. Same model, same bytes. */
+QE_API int qe_model_save(qe_model *model, const char *path);
+
+/* The archive below: named members, uncompressed ustar in canonical form, held in memory. */
+typedef struct qe_archive qe_archive;
+QE_API qe_archive *qe_archive_new(void);
+QE_API void qe_archive_free(qe_archive *archive);
+QE_API const char *qe_archive_error(const qe_archive *archive);
+QE_API int qe_archive_add(qe_archive *archive, const char *name, const void *bytes, size_t size); /* copies */
+QE_API int qe_archive_open(qe_archive *archive, const char *path, size_t limit);
+QE_API int qe_archive_open_memory(qe_archive *archive, const void *bytes, size_t size, size_t limit);
+QE_API size_t qe_archive_count(const qe_archive *archive);
+QE_API const char *qe_archive_name(const qe_archive *archive, size_t number);
+QE_API int qe_archive_find(const qe_archive *archive, const char *name); /* number, or QE_FORMAT */
+QE_API qe_text qe_archive_member(const qe_archive *archive, size_t number);
+QE_API int qe_archive_save(qe_archive *archive, const char *path);
+/* A folder of members (pack) and back (unpack; the folder must not exist or be empty). Packing recomputes the
+** manifest's list of members and refuses what qe_model_open would refuse. */
+QE_API int qe_pack(qe_archive *archive, const char *folder, const char *path);
+QE_API int qe_unpack(qe_archive *archive, const char *path, const char *folder);
+
+/* sha256 in hex. */
+QE_API void qe_sha256(const void *bytes, size_t size, char hex[65]);
+/* Whole-file write: temporary file beside it, fsync, rename, fsync of the folder. `error` gets a text. */
+QE_API int qe_write_file(const char *path, const qe_text *parts, size_t count, char *error, size_t error_size);
+
+/* Products of a few odd sizes, compared with a naive loop: QE_OK, or QE_WORLD with a message that names the BLAS. */
+QE_API int qe_blas_check(char *error, size_t error_size);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

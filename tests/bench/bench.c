@@ -1,0 +1,224 @@
+/*
+** bench.c - how fast training and scoring are, beside what one core can do at most. Prints one line of JSON per figure,
+** which bench/run.sh sets against PyTorch measured in the same run. All sentences have the same number of words, so
+** that nobody pays for padding. Best of several rounds: the machine may be shared.
+*/
+#include "core.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+enum { TOKENS = 20, WORDS = 20000, ROWS = 4096, BATCH = 32, ROUNDS = 5 };
+
+static double now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+/* ---- peak ---- */
+
+#if defined(__x86_64__)
+#define PEAK(name, isa, width, lanes)                                                                              \
+  __attribute__((target(isa))) static double name(void) {                                                          \
+    typedef float vector __attribute__((vector_size(width)));                                                      \
+    vector sum[12], factor, step;                                                                                  \
+    for (int j = 0; j < lanes; j++)                                                                                \
+      factor[j] = .999f, step[j] = .001f;                                                                          \
+    for (int i = 0; i < 12; i++)                                                                                   \
+      sum[i] = step * (float)i;                                                                                    \
+    const long turns = 4000000;                                                                                    \
+    double start = now();                                                                                          \
+    for (long turn = 0; turn < turns; turn++) {                                                                    \
+      for (int i = 0; i < 12; i++)                                                                                 \
+        sum[i] = sum[i] * factor + step;                                                                           \
+      __asm__ volatile("" ::: "memory");                                                                           \
+    }                                                                                                              \
+    double seconds = now() - start;                                                                                \
+    float total = 0;                                                                                               \
+    for (int i = 0; i < 12; i++)                                                                                   \
+      total += sum[i][0];                                                                                          \
+    volatile float sink = total;                                                                                   \
+    (void)sink;                                                                                                    \
+    return (double)turns * 12 * 2 * lanes / seconds;                                                               \
+  }
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=fast", "unroll-loops", "no-math-errno")
+PEAK(peak_256, "avx2,fma", 32, 8)
+PEAK(peak_512, "avx512f", 64, 16)
+#pragma GCC pop_options
+
+static double peak(void) {
+  double best = 0;
+  for (int round = 0; round < ROUNDS; round++) {
+    double found = 0;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+      found = peak_256();
+    if (__builtin_cpu_supports("avx512f")) {
+      double wide = peak_512();
+      found = wide > found ? wide : found;
+    }
+    best = found > best ? found : best;
+  }
+  return best;
+}
+#else
+static double peak(void) {
+  return 0;
+}
+#endif
+
+/* ---- data and model ---- */
+
+static void word(char *text, size_t room, uint64_t number) {
+  size_t size = 0;
+  do {
+    text[size++] = (char)('a' + number % 26);
+    number /= 26;
+  } while (number > 0 && size + 1 < room);
+  text[size] = '\0';
+}
+
+static void sentence(qe_rng *rng, char *text) {
+  text[0] = '\0';
+  for (int i = 0; i < TOKENS; i++) {
+    char one[16];
+    word(one, sizeof one, qe_rng_below(rng, WORDS));
+    strcat(text, one);
+    strcat(text, " ");
+  }
+}
+
+static qe_dataset *make_data(void) {
+  qe_rng rng;
+  double *gold = calloc(ROWS, sizeof *gold);
+  qe_dataset *data = qe_dataset_new();
+  qe_rng_seed(&rng, 1, "bench");
+  for (size_t i = 0; i < ROWS; i++) {
+    char source[TOKENS * 17], target[TOKENS * 17];
+    sentence(&rng, source);
+    sentence(&rng, target);
+    qe_pair pair = { .source = qe_string(source), .translation = qe_string(target) };
+    if (qe_dataset_append(data, &pair) != QE_OK)
+      abort();
+    gold[i] = qe_rng_uniform(&rng);
+  }
+  if (qe_dataset_set_column(data, "gold", gold) != QE_OK)
+    abort();
+  free(gold);
+  return data;
+}
+
+static qe_model *make_model(const char *vocabulary, const qe_dataset *data) {
+  char configuration[512];
+  qe_rng rng;
+  qe_rng_seed(&rng, 1, "model");
+  snprintf(configuration, sizeof configuration, "{\"source\":%s,\"target\":%s}", vocabulary, vocabulary);
+  qe_model *model = qe_model_new();
+  if (qe_model_create(model, configuration, data, &rng) != QE_OK) {
+    fprintf(stderr, "%s\n", qe_model_error(model));
+    exit(1);
+  }
+  return model;
+}
+
+/* Forward multiply-adds of one pair, as operations: input and hidden products of both directions, projection, context. */
+static double operations(void) {
+  const double e = 50, h = 50, a = 100;
+  return 2.0 * TOKENS * 2 * (e * 6 * h + h * 6 * h + 2 * h * a + 2 * a) + 2 * 2 * a;
+}
+
+/* ---- training ---- */
+
+static void report(const char *what, double rate, double flops) {
+  printf("{\"what\": \"%s\", \"pairs_per_second\": %.1f, \"flops_per_second\": %.4g}\n", what, rate, rate * flops);
+  fflush(stdout);
+}
+
+static void train_step(qe_tape *tape, qe_model *model, qe_batcher *batcher, qe_optimiser *optimiser,
+                       qe_rng *dropout) {
+  qe_batch *batch;
+  while (qe_batcher_next(batcher, &batch) == 0) {
+  }
+  qe_tape_reset(tape);
+  qe_pass_options options = { .dropout = dropout };
+  qe_pass pass = qe_model_forward(tape, model, batch, &options);
+  qe_tensor loss = qe_squared_error(qe_pass_tap(pass, "score"), qe_batch_column(tape, batch, "gold"));
+  if (qe_backward(qe_mean(loss, QE_ALL)) != QE_OK || qe_optimiser_step(optimiser, 1e-3) != QE_OK) {
+    fprintf(stderr, "%s %s\n", qe_tape_error(tape), qe_optimiser_error(optimiser));
+    exit(1);
+  }
+  qe_batch_free(batch);
+}
+
+static void bench_training(const char *what, const char *vocabulary, qe_dataset *data, int threads, int dense) {
+  qe_rng rng;
+  qe_pool *pool = threads > 1 ? qe_pool_new(threads) : NULL;
+  qe_model *model = make_model(vocabulary, data);
+  qe_optimiser_options options = qe_optimiser_defaults(QE_ADAM);
+  options.dense = dense;
+  qe_optimiser *optimiser = qe_optimiser_new(qe_model_params(model), &options, pool);
+  qe_tape *tape = qe_tape_new(pool, 2);
+  qe_rng_seed(&rng, 1, "data");
+  qe_batcher *batcher = qe_batcher_new(data, NULL, 0, BATCH, &rng);
+  double best = 0;
+  for (int round = 0; round <= ROUNDS; round++) { /* the first warms up */
+    const int steps = 60;
+    double start = now();
+    for (int i = 0; i < steps; i++)
+      train_step(tape, model, batcher, optimiser, &rng);
+    double rate = steps * BATCH / (now() - start);
+    best = round > 0 && rate > best ? rate : best;
+  }
+  report(what, best, 3 * operations());
+  qe_batcher_free(batcher);
+  qe_tape_free(tape);
+  qe_optimiser_free(optimiser);
+  qe_model_free(model);
+  qe_pool_free(pool);
+}
+
+/* ---- scoring ---- */
+
+static void bench_scoring(const char *what, const char *vocabulary, qe_dataset *data, int threads) {
+  qe_pool *pool = threads > 1 ? qe_pool_new(threads) : NULL;
+  qe_model *model = make_model(vocabulary, data);
+  qe_pair *pairs = calloc(ROWS, sizeof *pairs);
+  float *scores = calloc(ROWS, sizeof *scores);
+  if (qe_model_prepare(model) != QE_OK)
+    exit(1);
+  qe_scorer *scorer = qe_scorer_new(model, pool);
+  for (size_t i = 0; i < ROWS; i++)
+    pairs[i] = qe_dataset_pair(data, i);
+  double best = 0;
+  for (int round = 0; round <= ROUNDS; round++) {
+    double start = now();
+    if (qe_score(scorer, pairs, ROWS, scores) != QE_OK)
+      exit(1);
+    double rate = ROWS / (now() - start);
+    best = round > 0 && rate > best ? rate : best;
+  }
+  report(what, best, operations());
+  qe_scorer_free(scorer);
+  qe_model_free(model);
+  qe_pool_free(pool);
+  free(pairs);
+  free(scores);
+}
+
+int main(void) {
+  static const char words[] = "{\"kind\":\"words\",\"size\":20000}";
+  static const char ngrams[] = "{\"kind\":\"ngrams\",\"buckets\":32768}";
+  qe_dataset *data = make_data();
+  printf("{\"what\": \"peak\", \"flops_per_second\": %.4g}\n", peak());
+  bench_training("train words sparse", words, data, 1, 0);
+  bench_training("train words dense", words, data, 1, 1);
+  bench_training("train words sparse, 2 threads", words, data, 2, 0);
+  bench_training("train ngrams sparse", ngrams, data, 1, 0);
+  bench_training("train ngrams sparse, 2 threads", ngrams, data, 2, 0);
+  bench_scoring("score words", words, data, 1);
+  bench_scoring("score ngrams", ngrams, data, 1);
+  bench_scoring("score ngrams, 2 threads", ngrams, data, 2);
+  qe_dataset_free(data);
+  return 0;
+}

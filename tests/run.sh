@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Builds and passes all tests: release build, sanitized builds, command line, documentation, style. Installs what is
+# missing. `tests/run.sh quick` does the release build alone.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. tests/packages.sh
+need "${build_packages[@]}" "${test_packages[@]}"
+
+say() { printf '\n== %s\n' "$*"; }
+build_and_test() {
+  local preset=$1
+  shift
+  say "$preset: build"
+  cmake --preset "$preset" > /dev/null
+  cmake --build --preset "$preset" -j "$(nproc)" 2>&1 | grep -vE '^\[|Consolidate|Built target' || true
+  cmake --build --preset "$preset" > /dev/null # the line above hides the status
+  say "$preset: test"
+  ctest --preset "$preset" -j "$(nproc)" --no-tests=error "$@"
+}
+
+build_and_test release
+if [ "${1:-}" = quick ]; then exit 0; fi
+build_and_test debug
+build_and_test tsan -R "test_pool|test_score|test_model|lua_train"
+say "install"
+bash tests/install.sh
+say "style"
+bash tests/style.sh
+say "all tests passed"
