@@ -163,7 +163,7 @@ static int find_index(const struct table *table, size_t *column, struct error *e
 
 static int join_table(qe_dataset *data, const struct table *table, const char *prefix, size_t *matched) {
   struct error *error = &data->error;
-  size_t index;
+  size_t index = 0;
   if (find_index(table, &index, error) != QE_OK)
     return error->status;
   struct join join;

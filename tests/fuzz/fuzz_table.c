@@ -72,6 +72,8 @@ static bool is_faulty(const char *text, size_t size) {
   if (size == 0 || text[0] == '\n')
     return true;
   const char *end = text + size, *line_end = memchr(text, '\n', size);
+  if (!line_end)
+    return false;
   const size_t tabs = count_byte(text, line_end, '\t');
   if (memchr(text, '\0', (size_t)(line_end - text)) || has_two_of_a_name(text, line_end))
     return true;
