@@ -32,7 +32,7 @@ void memory_free(void *block);
 bool memory_reserve(void **items, size_t *room, size_t need, size_t size);
 
 /* ---- number.c: text <-> number, the same in every locale ---- */
-bool number_parse(qe_text text, double *value);          /* the whole text is one number (nan, inf allowed) */
+bool number_parse(qe_text text, double *value); /* the whole text is one number (nan, inf allowed) */
 int number_print(char *out, size_t room, double value, int digits); /* "%.*g" with a point; nan has no sign */
 
 /* ---- FNV-1a, 64 bits: continues `hash`, which begins as FNV1A_START ---- */
@@ -68,7 +68,7 @@ struct node {
   bool wants;
   struct node *input[NODE_INPUTS];
   int inputs;
-  void *extra;   /* what this operation keeps for its backward, in the arena */
+  void *extra; /* what this operation keeps for its backward, in the arena */
   void (*touch)(struct node *node, const uint32_t *ids, size_t count); /* sparse parameters only; see params.c */
   qe_tape *tape;
   uint32_t id;
@@ -79,13 +79,14 @@ struct node *node_new(qe_tape *tape, const struct operation *operation, size_t r
                       struct node *const *inputs, int count);
 /* The same without inputs and with x given, which must outlive the recording; wants = the tape records. */
 struct node *node_leaf(qe_tape *tape, const struct operation *operation, size_t rows, size_t cols, qe_real *x);
-struct node *node_of(qe_tensor t);                /* NULL if none or stale (recorded in the tape if there is one) */
+struct node *node_of(qe_tensor t); /* NULL if none or stale (recorded in the tape if there is one) */
 bool node_pair(qe_tensor a, qe_tensor b, struct node *nodes[2]); /* both, on one tape, else false and recorded */
-qe_tensor node_handle(struct node *node);         /* QE_NONE for NULL */
+qe_tensor node_handle(struct node *node);                        /* QE_NONE for NULL */
 qe_real *node_gradient(struct node *node);        /* its g, made of zeros on first use; NULL if it wants none */
 qe_real *node_gradient_sparse(struct node *node); /* the same for ops that name their rows by params_touch */
 qe_tensor tape_fail(qe_tape *tape, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
-void *tape_alloc(qe_tape *tape, size_t count, size_t size); /* arena, 64-byte aligned, uninitialised; NULL: recorded */
+void *tape_alloc(qe_tape *tape, size_t count,
+                 size_t size); /* arena, 64-byte aligned, uninitialised; NULL: recorded */
 qe_pool *tape_pool(qe_tape *tape);
 int tape_shards(const qe_tape *tape);
 qe_tape *tape_shard(qe_tape *tape); /* an inner tape, reused after reset; NULL: recorded */
@@ -113,8 +114,8 @@ void params_settle(qe_params *params);
 /* Rows of a sparse matrix touched in lane 0 since the gradient was cleared, in order of first touch; call
 ** params_settle first. */
 const uint32_t *params_touched(const qe_params *params, size_t number, size_t *count);
-int params_lanes(qe_params *params, int lanes);                     /* makes sure that lanes 0..lanes exist */
-void params_lane_sum(qe_params *params, int lanes, qe_pool *pool);  /* lanes 1..lanes into 0, then clears them */
+int params_lanes(qe_params *params, int lanes);                    /* makes sure that lanes 0..lanes exist */
+void params_lane_sum(qe_params *params, int lanes, qe_pool *pool); /* lanes 1..lanes into 0, then clears them */
 void tape_set_lane(qe_tape *tape, int lane);
 int tape_lane(const qe_tape *tape);
 

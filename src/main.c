@@ -148,6 +148,7 @@ int main(int argc, char **argv) {
     return EXIT_FAILURE;
   }
   int status = EXIT_FAILURE;
+  bool told = false; /* that output was lost */
   lua_pushcfunction(L, describe_error);
   lua_pushcfunction(L, run);
   lua_pushinteger(L, argc);
@@ -155,7 +156,9 @@ int main(int argc, char **argv) {
   if (lua_pcall(L, 2, 1, 1) == LUA_OK)
     status = (int)lua_tointeger(L, -1);
   else
-    fprintf(stderr, "qestrel: %s\n", lua_tostring(L, -1));
+    told = fprintf(stderr, "qestrel: %s\n", lua_tostring(L, -1)) > 0 && ferror(stdout);
   lua_close(L);
+  if (told)
+    _exit(status);
   return status;
 }

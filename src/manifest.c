@@ -7,6 +7,7 @@
 #include "model.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 static const char *const reserved[] = { "architecture", "decoder",  "golden", "members",
@@ -18,12 +19,15 @@ enum { RESERVED = sizeof reserved / sizeof *reserved, SHA256_DIGITS = 64 };
 struct buffer {
   char *bytes;
   size_t size, room;
+  bool failed; /* jansson does not look at every result */
 };
 
 static int buffer_append(const char *bytes, size_t size, void *context) {
   struct buffer *buffer = context;
-  if (!memory_reserve((void **)&buffer->bytes, &buffer->room, buffer->size + size + 2, 1))
+  if (buffer->failed || !memory_reserve((void **)&buffer->bytes, &buffer->room, buffer->size + size + 2, 1)) {
+    buffer->failed = true;
     return -1;
+  }
   memcpy(buffer->bytes + buffer->size, bytes, size);
   buffer->size += size;
   return 0;
@@ -63,6 +67,12 @@ json_t *manifest_parse(qe_text text, struct error *error) {
     return manifest;
   json_decref(manifest);
   return NULL;
+}
+
+void manifest_format(qe_text manifest, char line[FORMAT_ROOM]) {
+  char hex[SHA256_DIGITS + 1];
+  qe_sha256(manifest.data, manifest.size, hex);
+  snprintf(line, FORMAT_ROOM, FORMAT_PREFIX "1.0 %s\n", hex);
 }
 
 /* ---- members ---- */

@@ -58,6 +58,10 @@ void decoder_fit(qe_model *model,
 /* Sorted keys, two spaces, nine significant digits, LF at the end; memory_free it. NULL: error recorded. */
 char *manifest_dump(const json_t *manifest, size_t *size, struct error *error);
 json_t *manifest_parse(qe_text text, struct error *error); /* refuses what manifest_dump would write differently */
+/* The member FORMAT, one line: magic, version, sha256 of the manifest, which holds those of all others. */
+#define FORMAT_PREFIX "qestrel-model "
+enum { FORMAT_ROOM = sizeof FORMAT_PREFIX + sizeof "1.0 " + 65 };
+void manifest_format(qe_text manifest, char line[FORMAT_ROOM]);
 /* Sets "members": {name: {"sha256", "size"}} for every member but FORMAT and manifest.json. */
 int manifest_list_members(json_t *manifest, const qe_archive *archive, struct error *error);
 int manifest_check_members(const json_t *manifest, const qe_archive *archive, struct error *error);

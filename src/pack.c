@@ -34,6 +34,8 @@ struct packing {
   qe_archive *archive; /* what is made */
   qe_archive *members; /* what the folder holds, the manifest as it is there */
   json_t *manifest;
+  char *text; /* of the new manifest */
+  size_t text_size;
   const char *folder;
   size_t left; /* how many bytes may still be read */
 };
@@ -129,31 +131,39 @@ static int add(struct packing *packing, const char *name, const char *bytes, siz
   return qe_archive_add(packing->archive, name, bytes, size);
 }
 
-static int add_manifest(struct packing *packing) {
+static int make_manifest(struct packing *packing) {
   struct error inner = { 0 };
-  size_t size;
-  char *text = NULL;
   if (manifest_list_members(packing->manifest, packing->members, &inner) == QE_OK)
-    text = manifest_dump(packing->manifest, &size, &inner);
-  if (!text)
-    return error_set(&packing->archive->error, inner.status, "%s", inner.text);
-  int status = add(packing, MANIFEST, text, size);
-  memory_free(text);
-  return status;
+    packing->text = manifest_dump(packing->manifest, &packing->text_size, &inner);
+  return packing->text ? QE_OK : error_set(&packing->archive->error, inner.status, "%s", inner.text);
+}
+
+/* A FORMAT of this version gets the new manifest's sum; any other stays, for opening to refuse. */
+static int add_format(struct packing *packing, qe_text format) {
+  static const char known[] = FORMAT_PREFIX "1.0 ";
+  char line[FORMAT_ROOM];
+  if (format.size < sizeof known - 1 || memcmp(format.data, known, sizeof known - 1) != 0)
+    return add(packing, "FORMAT", format.data, format.size);
+  manifest_format((qe_text){ packing->text, packing->text_size }, line);
+  return add(packing, "FORMAT", line, strlen(line));
+}
+
+static int add_one(struct packing *packing, const char *name, qe_text member) {
+  if (strcmp(name, "FORMAT") == 0)
+    return add_format(packing, member);
+  if (strcmp(name, MANIFEST) == 0)
+    return add(packing, MANIFEST, packing->text, packing->text_size);
+  return add(packing, name, member.data, member.size);
 }
 
 static int add_in_order(struct packing *packing) {
-  for (int i = 0; i < MEMBERS; i++) {
+  int status = make_manifest(packing);
+  for (int i = 0; i < MEMBERS && status == QE_OK; i++) {
     const int number = qe_archive_find(packing->members, order[i]);
-    if (number < 0)
-      continue;
-    const qe_text member = qe_archive_member(packing->members, (size_t)number);
-    int status =
-        strcmp(order[i], MANIFEST) == 0 ? add_manifest(packing) : add(packing, order[i], member.data, member.size);
-    if (status != QE_OK)
-      return status;
+    if (number >= 0)
+      status = add_one(packing, order[i], qe_archive_member(packing->members, (size_t)number));
   }
-  return QE_OK;
+  return status;
 }
 
 static int check_model(struct error *error, const char *bytes, size_t size) {
@@ -196,6 +206,7 @@ int qe_pack(qe_archive *archive, const char *folder, const char *path) {
   if (gather(&packing, &bytes, &size) == QE_OK)
     replace(archive, path, bytes, size);
   memory_free(bytes);
+  memory_free(packing.text);
   json_decref(packing.manifest);
   qe_archive_free(packing.members);
   return archive->error.status;

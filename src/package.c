@@ -10,8 +10,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define FORMAT_MAGIC "qestrel-model "
-#define FORMAT_LINE  FORMAT_MAGIC "1.0\n"
 static const char *const vocabulary_members[2] = { "vocab.source", "vocab.target" };
 enum { MOST_MANIFEST = 1 << 20, DEFAULT_LIMIT = 1 << 30 };
 
@@ -64,8 +62,10 @@ static int score_golden(qe_model *model, float *scores) {
   return model->error.status;
 }
 
+/* FORMAT and the manifest. */
 static int add_manifest(qe_model *model, qe_archive *archive, const qe_archive *others,
                         const float *golden_scores) {
+  char format[FORMAT_ROOM];
   size_t size;
   json_t *manifest = manifest_of_model(model, golden_scores);
   if (!manifest)
@@ -74,8 +74,12 @@ static int add_manifest(qe_model *model, qe_archive *archive, const qe_archive *
   if (manifest_list_members(manifest, others, &model->error) == QE_OK)
     text = manifest_dump(manifest, &size, &model->error);
   json_decref(manifest);
-  if (text && qe_archive_add(archive, "manifest.json", text, size) != QE_OK)
-    archive_failed(model, archive);
+  if (text) {
+    manifest_format((qe_text){ text, size }, format);
+    if (add_text(model, archive, "FORMAT", format) == QE_OK &&
+        qe_archive_add(archive, "manifest.json", text, size) != QE_OK)
+      archive_failed(model, archive);
+  }
   memory_free(text);
   return model->error.status;
 }
@@ -85,7 +89,6 @@ static int fill(qe_model *model, qe_archive *archive, qe_archive *others, const 
   if (add_weights(model, others) != QE_OK || add_vocabulary(model, others, 0) != QE_OK ||
       add_vocabulary(model, others, 1) != QE_OK || add_text(model, others, "MODEL_CARD.md", model->card) != QE_OK ||
       add_text(model, others, "LICENSE", model->licence) != QE_OK ||
-      add_text(model, archive, "FORMAT", FORMAT_LINE) != QE_OK ||
       add_manifest(model, archive, others, golden_scores) != QE_OK)
     return model->error.status;
   for (size_t i = 0; i < qe_archive_count(others); i++) {
@@ -126,17 +129,20 @@ int qe_model_save(qe_model *model, const char *path) {
 
 /* ---- open ---- */
 
-static int check_format(qe_text format, struct error *error) {
-  const size_t magic = strlen(FORMAT_MAGIC);
-  if (format.size < magic + 4 || memcmp(format.data, FORMAT_MAGIC, magic) != 0 ||
+static int check_format(qe_text format, qe_text manifest, struct error *error) {
+  char expected[FORMAT_ROOM];
+  const size_t magic = strlen(FORMAT_PREFIX);
+  if (format.size < magic + 4 || memcmp(format.data, FORMAT_PREFIX, magic) != 0 ||
       format.data[format.size - 1] != '\n')
-    return error_set(error, QE_FORMAT, "FORMAT: not \"" FORMAT_MAGIC "MAJOR.MINOR\": this is not a Qestrel model");
-  if (memcmp(format.data + magic, "1.", 2) != 0)
-    return error_set(error, QE_FORMAT, "FORMAT: version %.*s; this build reads version 1",
-                     (int)(format.size - magic - 1 > 20 ? 20 : format.size - magic - 1), format.data + magic);
-  if (format.size != strlen(FORMAT_LINE) || memcmp(format.data, FORMAT_LINE, format.size) != 0)
-    return error_set(error, QE_FORMAT, "FORMAT: a minor version that this build does not know; it writes 1.0");
-  return QE_OK;
+    return error_set(error, QE_FORMAT,
+                     "FORMAT: not \"" FORMAT_PREFIX "MAJOR.MINOR ...\": this is not a Qestrel model");
+  manifest_format(manifest, expected);
+  if (format.size == strlen(expected) && memcmp(format.data, expected, format.size) == 0)
+    return QE_OK;
+  if (memcmp(format.data + magic, "1.0 ", 4) == 0)
+    return error_set(error, QE_FORMAT, "manifest.json: its sha256 is not the one that FORMAT names");
+  return error_set(error, QE_FORMAT, "FORMAT: version %.*s; this build reads 1.0",
+                   (int)(format.size - magic - 1 > 20 ? 20 : format.size - magic - 1), format.data + magic);
 }
 
 static int check_order(const qe_model *model, const qe_archive *archive, struct error *error) {
@@ -263,7 +269,7 @@ static json_t *read_manifest(const qe_archive *archive, struct error *error) {
               "the archive does not begin with FORMAT and manifest.json: this is not a Qestrel model");
     return NULL;
   }
-  if (check_format(qe_archive_member(archive, 0), error) != QE_OK)
+  if (check_format(qe_archive_member(archive, 0), qe_archive_member(archive, 1), error) != QE_OK)
     return NULL;
   if (qe_archive_member(archive, 1).size > MOST_MANIFEST) {
     error_set(error, QE_FORMAT, "manifest.json: %zu bytes, more than %d", qe_archive_member(archive, 1).size,

@@ -92,7 +92,7 @@ QE_API const char *qe_model_error(const qe_model *model);
 QE_API int qe_model_open(qe_model *model, const char *path, size_t limit);
 QE_API int qe_model_open_memory(qe_model *model, const void *bytes, size_t size, size_t limit);
 
-QE_API const char *qe_model_manifest(qe_model *model);   /* JSON text, canonical */
+QE_API const char *qe_model_manifest(qe_model *model);     /* JSON text, canonical */
 QE_API const char *qe_model_sha256(const qe_model *model); /* of the archive it was opened from; "" if none */
 
 /* What is scored. `logprobs` are the decoder's log-probabilities of the translation's tokens, end token
@@ -201,9 +201,9 @@ typedef struct qe_rng {
 } qe_rng;
 QE_API void qe_rng_seed(qe_rng *rng, uint64_t seed, const char *name);
 QE_API uint64_t qe_rng_next(qe_rng *rng);
-QE_API double qe_rng_uniform(qe_rng *rng);              /* [0, 1), 53 bits */
-QE_API double qe_rng_normal(qe_rng *rng);               /* mean 0, sd 1; always two draws */
-QE_API uint64_t qe_rng_below(qe_rng *rng, uint64_t n);  /* 0..n-1, unbiased */
+QE_API double qe_rng_uniform(qe_rng *rng);             /* [0, 1), 53 bits */
+QE_API double qe_rng_normal(qe_rng *rng);              /* mean 0, sd 1; always two draws */
+QE_API uint64_t qe_rng_below(qe_rng *rng, uint64_t n); /* 0..n-1, unbiased */
 QE_API void qe_rng_shuffle(qe_rng *rng, uint32_t *items, size_t n);
 
 /* Rows of (source, translation) with named numeric columns; NaN where a row has no value. Columns from the
@@ -230,8 +230,8 @@ QE_API int qe_dataset_read_logprobs(qe_dataset *data, const char *logprobs, cons
 ** its own name. Rows that the file does not name keep NaN. `matched` (may be NULL) = rows that got a value.
 ** An index that is named twice or matches no row, or several, is an error; an empty field changes nothing. */
 QE_API int qe_dataset_read_scores(qe_dataset *data, const char *path, const char *prefix, size_t *matched);
-QE_API int qe_dataset_append(qe_dataset *data, const qe_pair *pair);          /* one row, columns NaN */
-QE_API int qe_dataset_append_all(qe_dataset *data, const qe_dataset *other);  /* rows and columns, union */
+QE_API int qe_dataset_append(qe_dataset *data, const qe_pair *pair);         /* one row, columns NaN */
+QE_API int qe_dataset_append_all(qe_dataset *data, const qe_dataset *other); /* rows and columns, union */
 QE_API size_t qe_dataset_rows(const qe_dataset *data);
 QE_API qe_pair qe_dataset_pair(const qe_dataset *data, size_t row);
 QE_API size_t qe_dataset_columns(const qe_dataset *data);
@@ -268,9 +268,9 @@ QE_API int qe_batch_segments(qe_batch *batch, const qe_model *model, qe_side sid
 ** very next batch. A bad choice of rows or size is told by qe_batcher_next. */
 typedef struct qe_batcher qe_batcher;
 typedef struct qe_cursor {
-  qe_rng rng;      /* as it was when the epoch began, or (next = 0) will be when the next one does */
-  uint64_t epoch;  /* of the last batch, from 1; 0 before the first batch */
-  uint64_t next;   /* batches of this epoch already given out; 0 again once qe_batcher_next has said that it ended */
+  qe_rng rng;     /* as it was when the epoch began, or (next = 0) will be when the next one does */
+  uint64_t epoch; /* of the last batch, from 1; 0 before the first batch */
+  uint64_t next;  /* batches of this epoch already given out; 0 again once qe_batcher_next has said that it ended */
 } qe_cursor;
 QE_API qe_batcher *qe_batcher_new(qe_dataset *data, const uint32_t *rows, size_t count, size_t batch_size,
                                   const qe_rng *rng);
@@ -338,13 +338,13 @@ QE_API qe_tensor qe_add(qe_tensor a, qe_tensor b); /* these four broadcast eithe
 QE_API qe_tensor qe_sub(qe_tensor a, qe_tensor b);
 QE_API qe_tensor qe_mul(qe_tensor a, qe_tensor b);
 QE_API qe_tensor qe_div(qe_tensor a, qe_tensor b);
-QE_API qe_tensor qe_affine(qe_tensor a, double scale, double shift); /* scale a + shift */
+QE_API qe_tensor qe_affine(qe_tensor a, double scale, double shift);  /* scale a + shift */
 QE_API qe_tensor qe_columns(qe_tensor a, size_t first, size_t count); /* a slice */
 QE_API qe_tensor qe_slice(qe_tensor a, size_t first, size_t count);   /* rows first .. first + count - 1 */
 QE_API qe_tensor qe_beside(const qe_tensor *parts, size_t count);     /* concatenates columns */
 QE_API qe_tensor qe_below(const qe_tensor *parts, size_t count);      /* concatenates rows */
 QE_API qe_tensor qe_gather(qe_tensor table, const uint32_t *ids, size_t count); /* rows by id */
-QE_API qe_tensor qe_pick(qe_tensor a, const uint32_t *columns);       /* m x 1: a[i, columns[i]] */
+QE_API qe_tensor qe_pick(qe_tensor a, const uint32_t *columns);                 /* m x 1: a[i, columns[i]] */
 /* Mean of rows: out[i] = mean of table[ids[j]], offset[i] <= j < offset[i+1]; zeros where there is none. */
 QE_API qe_tensor qe_bag(qe_tensor table, const uint32_t *ids, qe_segments bags);
 
@@ -359,7 +359,8 @@ QE_API qe_tensor qe_sqrt(qe_tensor a);
 QE_API qe_tensor qe_abs(qe_tensor a);
 QE_API qe_tensor qe_square(qe_tensor a);
 QE_API qe_tensor qe_clamp(qe_tensor a, double low, double high); /* gradient 0 outside */
-QE_API qe_tensor qe_dropout(qe_tensor a, double rate, qe_rng *rng); /* kept values times 1/(1-rate); rng NULL: identity */
+QE_API qe_tensor qe_dropout(qe_tensor a, double rate,
+                            qe_rng *rng); /* kept values times 1/(1-rate); rng NULL: identity */
 
 /* Reductions */
 typedef enum qe_axis { QE_ALL, QE_OVER_ROWS, QE_OVER_COLUMNS } qe_axis; /* -> 1 x 1, 1 x n, m x 1 */
@@ -368,23 +369,24 @@ QE_API qe_tensor qe_mean(qe_tensor a, qe_axis axis);
 QE_API qe_tensor qe_max(qe_tensor a, qe_axis axis); /* the first of equals gets the gradient */
 
 /* Rows */
-QE_API qe_tensor qe_softmax(qe_tensor a, double temperature);     /* per row, of a / temperature */
+QE_API qe_tensor qe_softmax(qe_tensor a, double temperature); /* per row, of a / temperature */
 QE_API qe_tensor qe_log_softmax(qe_tensor a, double temperature);
-QE_API qe_tensor qe_unit(qe_tensor a);                            /* rows scaled to norm 1; zero rows stay */
+QE_API qe_tensor qe_unit(qe_tensor a); /* rows scaled to norm 1; zero rows stay */
 QE_API qe_tensor qe_layer_norm(qe_tensor a, qe_tensor gain, qe_tensor bias, double epsilon);
 
 /* Losses, per row (m x 1), no reduction; gradients reach both arguments unless detached. */
-QE_API qe_tensor qe_squared_error(qe_tensor a, qe_tensor b);             /* mean over columns of (a - b)^2 */
-QE_API qe_tensor qe_huber(qe_tensor a, qe_tensor b, double delta);       /* mean over columns */
-QE_API qe_tensor qe_cross_entropy(qe_tensor logits, qe_tensor target);   /* - sum target log softmax(logits) */
-QE_API qe_tensor qe_kl(qe_tensor p_logits, qe_tensor q_logits, double temperature); /* KL(p || q), both at T; no T^2 */
+QE_API qe_tensor qe_squared_error(qe_tensor a, qe_tensor b);           /* mean over columns of (a - b)^2 */
+QE_API qe_tensor qe_huber(qe_tensor a, qe_tensor b, double delta);     /* mean over columns */
+QE_API qe_tensor qe_cross_entropy(qe_tensor logits, qe_tensor target); /* - sum target log softmax(logits) */
+QE_API qe_tensor qe_kl(qe_tensor p_logits, qe_tensor q_logits,
+                       double temperature);                                   /* KL(p || q), both at T; no T^2 */
 QE_API qe_tensor qe_binary_cross_entropy(qe_tensor logits, qe_tensor target); /* mean over columns */
 
 /* Sequences: packed rows with segments (a missing segment offset array is a use error) */
 typedef enum qe_pooling { QE_POOL_SUM, QE_POOL_MEAN, QE_POOL_MAX } qe_pooling;
 QE_API qe_tensor qe_pool_segments(qe_tensor a, qe_segments segments, qe_pooling pooling); /* zeros for empty ones */
 QE_API qe_tensor qe_segment_softmax(qe_tensor a, qe_segments segments); /* per column, over the rows of a segment */
-QE_API qe_tensor qe_spread(qe_tensor a, qe_segments segments);          /* row i repeated for every row of segment i */
+QE_API qe_tensor qe_spread(qe_tensor a, qe_segments segments); /* row i repeated for every row of segment i */
 /* Rows t - before .. t + after of the same segment side by side, zeros beyond its ends: 1-D convolution is a
 ** matmul of this. */
 QE_API qe_tensor qe_window(qe_tensor a, qe_segments segments, size_t before, size_t after);
@@ -409,13 +411,13 @@ QE_API qe_tensor qe_attention(qe_tensor query, qe_tensor key, qe_tensor value, s
 ** clipping. Two blocks combine only if their layouts are equal. */
 typedef struct qe_block qe_block;
 QE_API void qe_block_free(qe_block *block);
-QE_API qe_block *qe_block_clone(const qe_block *block);       /* NULL: no memory */
+QE_API qe_block *qe_block_clone(const qe_block *block); /* NULL: no memory */
 QE_API size_t qe_block_size(const qe_block *block);
 QE_API qe_real *qe_block_values(qe_block *block);
 QE_API int qe_block_fill(qe_block *x, double value);
-QE_API int qe_block_copy(qe_block *y, const qe_block *x);             /* y = x */
-QE_API int qe_block_axpy(qe_block *y, double a, const qe_block *x);   /* y += a x */
-QE_API int qe_block_lerp(qe_block *y, const qe_block *x, double t);   /* y += t (x - y) */
+QE_API int qe_block_copy(qe_block *y, const qe_block *x);           /* y = x */
+QE_API int qe_block_axpy(qe_block *y, double a, const qe_block *x); /* y += a x */
+QE_API int qe_block_lerp(qe_block *y, const qe_block *x, double t); /* y += t (x - y) */
 QE_API int qe_block_scale(qe_block *y, double a);
 QE_API int qe_block_dot(const qe_block *x, const qe_block *y, double *dot); /* summed in double, in a fixed order */
 QE_API double qe_block_norm(const qe_block *x);
@@ -486,8 +488,8 @@ typedef struct qe_pass {
   uint32_t id, generation;
 } qe_pass;
 typedef struct qe_pass_options {
-  qe_rng *dropout;                             /* NULL: no dropout (evaluation). One draw is made per pass. */
-  int no_gradient;                             /* a teacher, a stale peer */
+  qe_rng *dropout;                              /* NULL: no dropout (evaluation). One draw is made per pass. */
+  int no_gradient;                              /* a teacher, a stale peer */
   qe_tensor source_embedding, target_embedding; /* tokens x embedding in place of ids, or QE_NONE */
 } qe_pass_options;
 QE_API qe_pass qe_model_forward(qe_tape *tape, qe_model *model, qe_batch *batch, const qe_pass_options *options);

@@ -7,7 +7,6 @@
 */
 #include "core.h"
 
-
 #if defined(__SANITIZE_ADDRESS__)
 #define WITH_ASAN 1
 #elif defined(__has_feature)
@@ -18,7 +17,7 @@
 #ifdef WITH_ASAN
 #include <sanitizer/asan_interface.h>
 #else
-#define ASAN_POISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
+#define ASAN_POISON_MEMORY_REGION(address, size)   ((void)(address), (void)(size))
 #define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
 #endif
 
@@ -385,8 +384,8 @@ int qe_backward(qe_tensor loss) {
 qe_tape *tape_shard(qe_tape *tape) {
   if (tape->inner_used == tape->inner_count) {
     qe_tape *inner = qe_tape_new(NULL, 1);
-    if (!inner || !memory_reserve((void **)&tape->inner, &tape->inner_room, tape->inner_count + 1,
-                                  sizeof *tape->inner)) {
+    if (!inner ||
+        !memory_reserve((void **)&tape->inner, &tape->inner_room, tape->inner_count + 1, sizeof *tape->inner)) {
       qe_tape_free(inner);
       error_memory(&tape->error);
       return NULL;

@@ -59,8 +59,8 @@ static void check_affine(const struct kernel *kernel, qe_rng *rng, size_t rows, 
 
 static void test_affine(void **state) {
   (void)state;
-  static const size_t shapes[][2] = { { 0, 16 },   { 1, 16 },   { 5, 64 }, { 7, 64 },
-                                      { 50, 160 }, { 33, 304 }, { 9, 336 } };
+  static const size_t shapes[][2] = { { 0, 32 },   { 1, 32 },   { 5, 64 }, { 7, 64 },
+                                      { 50, 160 }, { 33, 320 }, { 9, 352 } };
   qe_rng rng;
   qe_rng_seed(&rng, 1, "affine");
   for (size_t i = 0; i < KERNELS; i++)

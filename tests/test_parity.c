@@ -125,7 +125,8 @@ static void compare_steps(struct dump *dump, qe_batch *batch, qe_rule rule, cons
   qe_params *params = qe_model_params(dump->model);
   qe_optimiser_options options = qe_optimiser_defaults(rule);
   qe_tensor score;
-  options.dense = 1; /* PyTorch moves all rows of an embedding table */
+  options.dense = 1;      /* PyTorch moves all rows of an embedding table */
+  options.epsilon = 1e-3; /* as in birnn.py */
   if (rule == QE_SGD)
     options.momentum = .9;
   qe_optimiser *optimiser = qe_optimiser_new(params, &options, NULL);

@@ -75,7 +75,7 @@ static bool is_faulty(const char *text, size_t size) {
   if (!line_end)
     return false;
   const size_t tabs = count_byte(text, line_end, '\t');
-  if (memchr(text, '\0', (size_t)(line_end - text)) || has_two_of_a_name(text, line_end))
+  if (count_byte(text, line_end, '\0') > 0 || has_two_of_a_name(text, line_end))
     return true;
   for (const char *line = line_end + 1; line < end; line = line_end + 1) {
     line_end = memchr(line, '\n', (size_t)(end - line));

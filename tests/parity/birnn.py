@@ -8,6 +8,7 @@ import torch
 torch.manual_seed(20)
 torch.set_num_threads(1)
 EMBEDDING, HIDDEN, ATTENTION, STEPS, RATE = 5, 4, 6, 10, 0.01
+EPSILON = 1e-3  # far above rounding errors, which a smaller one would blow up where gradients are tiny
 PAIRS = [
     ("ka lo mi", "su te", 0.25),
     ("lo", "te te ro pa", 0.75),
@@ -103,8 +104,8 @@ def main():
     show("output", "loss", loss.reshape(1, 1), False)
     show_all("gradient", student)
     for label, make in (
-        ("adam", lambda p: torch.optim.Adam(p, lr=RATE)),
-        ("adagrad", lambda p: torch.optim.Adagrad(p, lr=RATE)),
+        ("adam", lambda p: torch.optim.Adam(p, lr=RATE, eps=EPSILON)),
+        ("adagrad", lambda p: torch.optim.Adagrad(p, lr=RATE, eps=EPSILON)),
         ("sgd", lambda p: torch.optim.SGD(p, lr=RATE, momentum=0.9)),
     ):
         student.load_state_dict(start)
