@@ -45,13 +45,22 @@ static bool is_array(const struct encoder *encoder) {
 
 static json_t *encode(struct encoder *encoder, int depth);
 
+/* Whether the keys of the table on top are 1 .. count, each there. */
+static bool is_sequence(lua_State *L, size_t count) {
+  size_t entries = 0;
+  bool indices = true;
+  for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+    const lua_Integer key = lua_isinteger(L, -2) ? lua_tointeger(L, -2) : 0;
+    indices = indices && key >= 1 && (lua_Unsigned)key <= count;
+    entries++;
+  }
+  return indices && entries == count;
+}
+
 static json_t *encode_array(struct encoder *encoder, int depth) {
   lua_State *L = encoder->L;
   const size_t count = lua_rawlen(L, -1);
-  size_t entries = 0;
-  for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1))
-    entries++;
-  if (entries != count)
+  if (!is_sequence(L, count))
     return refuse(encoder, "a table is neither an array nor an object");
   json_t *array = json_array();
   for (size_t i = 1; array && i <= count; i++) {

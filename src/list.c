@@ -1,6 +1,7 @@
 /*
 ** list.c - the candidates of one source as a decoder wrote them, a line each: fields between " ||| ". The first is the
-** id, the second the text. Features are the last field from the third on whose first word is NAME=...; the field after
+** id, the second the text. Features are the first field from the third on whose first word is NAME=... and that a number
+** or nothing follows; the field after
 ** them is the total, all further ones are kept as they are, and so are alignments ("0-0 1-2"), WordScores and numbers
 ** between text and features (any other field there is taken as part of a text that contains the separator). Without
 ** labelled features the third field may be the total alone or unlabelled numbers before a total. A candidate keeps its
@@ -97,7 +98,7 @@ static bool is_features(qe_text field) {
   if (!list_word(&field, &word) || begins_with(word, "WordScores="))
     return false;
   const char *equals = memchr(word.data, '=', word.size);
-  return equals && equals > word.data;
+  return equals && equals > word.data && (*word.data < '0' || *word.data > '9'); /* "0-1=0-2" is a segmentation */
 }
 
 static bool is_alignment_point(qe_text word) {
@@ -140,12 +141,16 @@ static qe_text span(qe_text first, qe_text last) {
 
 /* ---- parsing ---- */
 
-/* Index of the features field, 0 if there is none. */
+/* Index of the features field, 0 if there is none: the first labelled one with a total or nothing behind it. */
 static size_t find_features(const qe_text *fields, size_t count) {
+  double number;
+  for (size_t i = 2; i < count; i++)
+    if (is_features(fields[i]) &&
+        (i + 1 == count || fields[i + 1].size == 0 || number_parse(fields[i + 1], &number)))
+      return i;
   for (size_t i = count; i-- > 2;)
     if (is_features(fields[i]))
       return i;
-  double number;
   if (count >= 4 && all_numbers(fields[2]) && number_parse(fields[3], &number))
     return 2; /* unlabelled */
   return count == 3 && fields[2].size == 0 ? 2 : 0;

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 int luaopen_qestrel(lua_State *L);
@@ -44,6 +45,7 @@ static void prepare_openblas(char **argv) {
   const char *second = getenv(MARK);
   if (second) {
     restore_environment(second);
+    prctl(PR_SET_NAME, "qestrel"); /* it was called exe, after the link */
     return;
   }
   cpuid_read(&values);

@@ -7,35 +7,17 @@ prefix=$(mktemp -d)
 trap 'rm -rf "$prefix"' EXIT
 cmake --install .build/release --prefix "$prefix" > /dev/null
 model=$PWD/models/et-en.qe
-cat > "$prefix/use.c" << 'END'
-#include <qestrel.h>
-#include <stdio.h>
-
-int main(int count, char **arguments) {
-  qe_model *model = qe_model_new();
-  if (count != 2 || qe_model_open(model, arguments[1], 0) != QE_OK)
-    return fprintf(stderr, "%s\n", qe_model_error(model)), 1;
-  qe_scorer *scorer = qe_scorer_new(model, NULL);
-  qe_pair pair = { .source = qe_string("Tere!"), .translation = qe_string("Hello!") };
-  float z;
-  int status = qe_score(scorer, &pair, 1, &z);
-  if (status == QE_OK)
-    printf("%.6f\n", (double)z);
-  qe_scorer_free(scorer);
-  qe_model_free(model);
-  return status != QE_OK;
-}
-END
+cp examples/c/score.c "$prefix/use.c"
 libdir=$(dirname "$(find "$prefix" -name qestrel.pc)")
 export PKG_CONFIG_PATH=$libdir
 gcc -std=c11 -Wall -Werror "$prefix/use.c" -o "$prefix/use" $(pkg-config --cflags --libs qestrel)
 expected=$(printf 'Tere!\tHello!\n' | "$prefix/bin/qestrel" score -m "$model")
-found=$(LD_LIBRARY_PATH=$(dirname "$libdir") "$prefix/use" "$model")
+found=$(LD_LIBRARY_PATH=$(dirname "$libdir") "$prefix/use" "$model" "Tere!" "Hello!")
 [ "$found" = "$expected" ] || { echo "C program: $found, program: $expected" && exit 1; }
-found=$(cd / && LUA_CPATH="$prefix/lib/lua/5.4/?.so" lua5.4 -e '
+found=$(cd / && MODEL="$model" LUA_CPATH="$prefix/lib/lua/5.4/?.so" lua5.4 -e '
   local qe = require "qestrel"
   require "qestrel.train"
-  print(("%.6f"):format(qe.scorer(assert(qe.open(arg[1]))):score("Tere!", "Hello!")))' "$model")
+  print(("%.6f"):format(qe.scorer(assert(qe.open(os.getenv "MODEL"))):score("Tere!", "Hello!")))')
 [ "$found" = "$expected" ] || { echo "Lua module: $found, program: $expected" && exit 1; }
 mkdir "$prefix/cmake"
 cat > "$prefix/cmake/CMakeLists.txt" << 'END'
@@ -47,6 +29,6 @@ target_link_libraries(use PRIVATE qestrel::qestrel)
 END
 cmake -S "$prefix/cmake" -B "$prefix/cmake/build" -DCMAKE_PREFIX_PATH="$prefix" > /dev/null
 cmake --build "$prefix/cmake/build" > /dev/null
-found=$("$prefix/cmake/build/use" "$model")
+found=$("$prefix/cmake/build/use" "$model" "Tere!" "Hello!")
 [ "$found" = "$expected" ] || { echo "CMake package: $found, program: $expected" && exit 1; }
 echo "installed: C through pkg-config and CMake, Lua module and program agree ($expected)"

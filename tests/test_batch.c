@@ -241,7 +241,7 @@ static void test_column_that_is_not_there(void **state) {
   qe_dataset_set_column(data, "labels", values);
   assert_no_column(tape, batch, "batch column: there is none named \"label\"; the dataset has: z, labels");
   for (int i = 0; i < 60; i++) {
-    char name[16];
+    char name[24];
     snprintf(name, sizeof name, "column_%d", i);
     qe_dataset_set_column(data, name, values);
   }

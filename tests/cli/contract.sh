@@ -13,10 +13,14 @@ expect() {
   "$@" < in > out 2> err
   local found=$?
   if [ "$found" != "$status" ]; then echo "$*: exit $found, expected $status; $(head -3 err)" && failures=$((failures + 1)); fi
-  if [ "$output" != '*' ] && [ "$(cat out)" != "$output" ]; then
+  if [ "$output" != '*' ] && [ "$(cat out && printf .)" != "$output${output:+$'\n'}." ]; then
     echo "$*: printed $(head -5 out | cat -A), expected $output" && failures=$((failures + 1))
   fi
-  if ! grep -qF -- "$message" err; then echo "$*: message lacks \"$message\": $(head -3 err)" && failures=$((failures + 1)); fi
+  if [ "$message" = '' ] && [ "$status" = 0 ] && [ -s err ]; then
+    echo "$*: says $(head -3 err)" && failures=$((failures + 1))
+  elif [ "$message" != '' ] && ! grep -qF -- "$message" err; then
+    echo "$*: message lacks \"$message\": $(head -3 err)" && failures=$((failures + 1))
+  fi
 }
 
 # ---- program

@@ -1,0 +1,150 @@
+-- N-best lists, weights, measures, archives, JSON and files from Lua.
+package.path = (os.getenv "SOURCE_DIR" or ".") .. "/tests/lua/?.lua;" .. package.path
+local qe = require "qestrel"
+local support = require "support"
+local test, equal, raises, refused = support.test, support.equal, support.raises, support.refused
+
+local function list(values)
+  return table.concat(values, " ")
+end
+
+test("lists", function()
+  local nbest = qe.list()
+  equal(nbest:add("0 ||| a b ||| F0= -2 3 G= 1 ||| -2.5", 1), true)
+  equal(nbest:add("0 ||| c ||| F0= -1 4 G= 2 ||| -1.5", 2), true)
+  equal(nbest:add("1 ||| d ||| F0= 0 0 G= 0 ||| 0", 3), false)
+  refused("line 4", nbest:add("nonsense", 4))
+  equal(#nbest, 2)
+  local first = nbest:get(1)
+  equal(first.id .. "|" .. first.text .. "|" .. first.features .. "|" .. first.between .. "|" .. first.after,
+    "0|a b|F0= -2 3 G= 1||")
+  equal(first.total, -2.5)
+  equal(list(nbest:feature(1, "F0")), "-2.0 3.0")
+  equal(nbest:feature(1, "none"), nil)
+  raises("3, expected an index from 1 to 2", nbest.get, nbest, 3)
+  raises("0, expected an index from 1 to 2", nbest.line, nbest, 0)
+  equal(nbest:append("QE0", { 0.5, 0.25 }), true)
+  equal(list(nbest:feature(2, "QE0")), "0.25")
+  raises("1 values, expected 2", nbest.append, nbest, "QE1", { 1 })
+  equal(nbest:line(1), "0 ||| a b ||| F0= -2 3 G= 1 QE0= 0.5 ||| -2.5")
+  equal(nbest:line(2, 7), "0 ||| c ||| F0= -1 4 G= 2 QE0= 0.25 ||| 7")
+  nbest:clear()
+  equal(#nbest, 0)
+  equal(nbest:add("1 ||| d ||| F= 1 ||| 0", 5), true)
+end)
+
+test("ranking", function()
+  local nbest, weights = qe.list(), qe.weights()
+  for i, total in ipairs { -3, -1, -2 } do
+    nbest:add(("7 ||| h%d ||| F= %d ||| %d"):format(i, i, total), i)
+  end
+  equal(weights:set("total", 1), true)
+  local order, totals = nbest:rank(weights)
+  equal(list(order) .. "|" .. list(totals), "2 3 1|-3.0 -1.0 -2.0")
+  equal(weights:set("F", { 10 }), true)
+  order, totals = nbest:rank(weights)
+  equal(list(order) .. "|" .. list(totals), "3 2 1|7.0 19.0 28.0")
+  equal(weights:parse('{"F": -1}', "here"), true)
+  equal(list((nbest:rank(weights))), "1 2 3")
+  refused("here", weights:parse("{", "here"))
+  weights:set("missing", 1)
+  refused("missing", nbest:rank(weights))
+end)
+
+test("measures", function()
+  local x, y = { 1, 2, 3, 4 }, { 1, 3, 2, 4 }
+  equal(math.abs(qe.pearson(x, x) - 1) < 1e-12, true)
+  equal(math.abs(qe.spearman(x, y) - 0.8) < 1e-12, true)
+  equal(math.abs(qe.kendall(x, y) - 2 / 3) < 1e-12, true)
+  equal(qe.mae(x, y), 0.5)
+  equal(qe.rmse(x, y), math.sqrt(0.5))
+  equal(qe.worst_decile_recall(x, x), 1)
+  equal(qe.pearson({}, {}) ~= qe.pearson({}, {}), true)
+  raises("3 values, expected 4", qe.pearson, x, { 1, 2, 3 })
+  local low, high = qe.bootstrap("pearson", x, y, 200, 0.9, 1)
+  equal(low <= high, true)
+  equal(qe.bootstrap("pearson", x, y, 200, 0.9, 1), low)
+  raises("invalid option 'median'", qe.bootstrap, "median", x, y, 10, 0.9, 1)
+  raises("level", qe.bootstrap, "mae", x, y, 10, 2, 1)
+  raises("0, expected at least 1", qe.bootstrap, "mae", x, y, 0, 0.9, 1)
+end)
+
+test("archives", function()
+  support.with_folder(function(folder)
+    local archive, path = qe.archive(), folder .. "/a.tar"
+    equal(archive:add("one", "1\0 2"), true)
+    equal(archive:add("two", ""), true)
+    equal(list(archive:names()), "one two")
+    equal(archive:member "one", "1\0 2")
+    equal(archive:member "two", "")
+    refused("no member three", archive:member "three")
+    equal(archive:save(path), true)
+    local opened = qe.archive()
+    equal(opened:open(path), true)
+    equal(opened:member "one", "1\0 2")
+    equal(opened:open_memory(support.read(path)), true)
+    refused("limit", opened:open(path, 10))
+    refused("nothing", opened:open(folder .. "/nothing"))
+    refused("", opened:open_memory "rubbish")
+    refused("none/a.tar", archive:save(folder .. "/none/a.tar"))
+    refused("", qe.pack(folder, folder .. "/b.qe"))
+    refused("", qe.unpack(folder .. "/nothing", folder .. "/new"))
+  end)
+end)
+
+test("files and hashes", function()
+  support.with_folder(function(folder)
+    equal(qe.write_file(folder .. "/f", "a\0b"), true)
+    equal(support.read(folder .. "/f"), "a\0b")
+    refused("none/f", qe.write_file(folder .. "/none/f", ""))
+  end)
+  equal(qe.sha256 "abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
+end)
+
+test("JSON out", function()
+  local encode = qe.json.encode
+  equal(encode { b = 1, a = { true, false, qe.json.null }, c = { d = "x" } },
+    '{"a":[true,false,null],"b":1,"c":{"d":"x"}}')
+  equal(encode({ a = { 1 } }, "pretty"), '{\n  "a": [\n    1\n  ]\n}')
+  equal(encode {} .. encode(qe.json.array {}) .. encode { qe.json.array {} }, "{}[][[]]")
+  equal(encode(1) .. " " .. encode(1.0) .. " " .. encode(-0.5) .. " " .. encode(math.mininteger),
+    "1 1.0 -0.5 -9223372036854775808")
+  equal(encode "\"\\\n\0ä", '"\\"\\\\\\n\\u0000ä"')
+  for _, value in ipairs { 0.1, 1 / 3, 1e300, 5e-324, -123456.789 } do
+    equal(qe.json.decode(encode(value)), value)
+  end
+  raises("not finite", encode, { 0 / 0 })
+  raises("not finite", encode, math.huge)
+  raises("not UTF-8", encode, "\255")
+  raises("not UTF-8", encode, { ["\255"] = 1 })
+  raises("neither an array nor an object", encode, { 1, 2, x = 3 })
+  raises("neither an array nor an object", encode, { 1, nil, 3, [9] = 1 })
+  raises("not a string", encode, { [2.5] = 1 })
+  raises("no number, string", encode, print)
+  raises("no number, string", encode, { a = { b = io.stdout } })
+  raises("value expected", encode)
+  local cycle = {}
+  cycle.x = cycle
+  raises("too deep", encode, cycle)
+end)
+
+test("JSON in", function()
+  local decode = qe.json.decode
+  local value = decode '{"a": [1, 2.0, "x\\u0000y", true, null], "b": {}, "c": []}'
+  equal(math.type(value.a[1]) .. math.type(value.a[2]), "integerfloat")
+  equal(value.a[3], "x\0y")
+  equal(value.a[4], true)
+  equal(value.a[5], qe.json.null)
+  equal(qe.json.encode(value), '{"a":[1,2.0,"x\\u0000y",true,null],"b":{},"c":[]}')
+  equal(decode "3", 3)
+  equal(decode "false", false)
+  refused("line 2", decode '{"a": 1,\n"a": 2}')
+  refused("line 1", decode "")
+  refused("line 1", decode "[1, 2")
+  refused("line 1", decode '"\255"')
+  refused("line 1", decode(("["):rep(100000)))
+  local deep = ("["):rep(1500) .. ("]"):rep(1500)
+  equal(type(decode(deep)), "table")
+end)
+
+support.finish()
