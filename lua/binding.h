@@ -103,7 +103,7 @@ void tape_use(lua_State *L, int tape, int thing);         /* keeps the object in
 int raise_tape(lua_State *L, const qe_tape *tape);
 
 /* ---- params.c ---- */
-int push_block(lua_State *L, qe_block *block, int owner); /* of the box at that index; NULL raises */
+struct box *push_block(lua_State *L, int owner); /* empty, for a block that the box at that index owns */
 
 /* ---- json.c ---- */
 void push_json(lua_State *L, int index, bool pretty); /* the value as text */

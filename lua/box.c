@@ -97,8 +97,13 @@ void box_register(lua_State *L, const struct kind *kind, lua_CFunction close, co
   lua_pop(L, 2);
 }
 
+/* The text is copied before anything else is allocated, see "Objects last". */
 int raise_status(lua_State *L, int status, const char *error) {
-  return luaL_error(L, "%s", status == QE_MEMORY || !*error ? "out of memory" : error);
+  lua_pushstring(L, status == QE_MEMORY || !*error ? "out of memory" : error);
+  luaL_where(L, 1);
+  lua_insert(L, -2);
+  lua_concat(L, 2);
+  return lua_error(L);
 }
 
 int push_status(lua_State *L, int status, const char *error) {

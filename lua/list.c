@@ -138,7 +138,7 @@ static int list_line(lua_State *L) {
   qe_list *list = check_list(L, 1);
   const qe_text line = qe_list_line(list, index, total);
   if (line.size == 0 && *qe_list_error(list))
-    return luaL_error(L, "%s", qe_list_error(list));
+    return raise_status(L, QE_USE, qe_list_error(list));
   lua_pushlstring(L, line.data, line.size);
   return 1;
 }

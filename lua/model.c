@@ -87,7 +87,7 @@ static int model_manifest(lua_State *L) {
   qe_model *model = check_model(L, 1);
   const char *text = qe_model_manifest(model);
   if (!*text)
-    return luaL_error(L, "%s", qe_model_error(model));
+    return raise_status(L, QE_USE, qe_model_error(model));
   lua_pushstring(L, text);
   return push_decoded(L, lua_gettop(L));
 }

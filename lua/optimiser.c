@@ -94,7 +94,8 @@ static int optimiser_blocks(lua_State *L) {
   lua_settop(L, 1);
   lua_newtable(L);
   for (size_t i = 0; i < qe_optimiser_blocks(check_optimiser(L, 1)); i++) {
-    push_block(L, qe_optimiser_block(check_optimiser(L, 1), i), 1);
+    struct box *box = push_block(L, 1);
+    box->object = qe_optimiser_block(check_optimiser(L, 1), i);
     lua_rawseti(L, 2, (lua_Integer)i + 1);
   }
   return 1;

@@ -18,12 +18,11 @@ static qe_block *check_block(lua_State *L, int index) {
   return box_check(L, index, &block_kind);
 }
 
-int push_block(lua_State *L, qe_block *block, int owner) {
+struct box *push_block(lua_State *L, int owner) {
   struct box *box = box_push(L, &block_kind, 0);
   box->borrowed = true;
   box_parent(L, -1, 1, owner);
-  box->object = block;
-  return box_filled(L, box);
+  return box;
 }
 
 static int block_clone(lua_State *L) {
@@ -231,11 +230,17 @@ static int params_normal(lua_State *L) {
 }
 
 static int params_values(lua_State *L) {
-  return push_block(L, qe_params_values(check_params(L, 1)), 1);
+  check_params(L, 1);
+  struct box *box = push_block(L, 1);
+  box->object = qe_params_values(check_params(L, 1));
+  return box_filled(L, box);
 }
 
 static int params_gradient(lua_State *L) {
-  return push_block(L, qe_params_gradient(check_params(L, 1)), 1);
+  check_params(L, 1);
+  struct box *box = push_block(L, 1);
+  box->object = qe_params_gradient(check_params(L, 1));
+  return box_filled(L, box);
 }
 
 static int params_zero_gradient(lua_State *L) {

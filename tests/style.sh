@@ -5,8 +5,7 @@ cd "$(dirname "$0")/.."
 mapfile -t c_files < <(find src lua tests plugins examples \( -name '*.c' -o -name '*.h' \) 2> /dev/null | sort)
 clang-format --dry-run --Werror "${c_files[@]}"
 luacheck -q lua tests examples
-ctags --languages=C --kinds-C=f --fields=+ne --output-format=json -f - src lua tests 2> /dev/null |
-  sed -n 's/.*"path": "\([^"]*\)".*"line": \([0-9]*\).*"end": \([0-9]*\).*/\1 \2 \3/p' |
+ctags -R --languages=C --kinds-C=f --fields=+ne -x --_xformat='%{input} %{line} %{end}' src lua tests |
   awk '{ n = $3 - $2 + 1; print n, $1 ":" $2 }' | sort -n > /tmp/qestrel-functions.$$
 trap 'rm -f /tmp/qestrel-functions.$$' EXIT
 awk '{ length_[NR] = $1; if ($1 > 120) { print "too long: " $0; bad = 1 } }

@@ -1,0 +1,169 @@
+/*
+** test_memory.c - every allocation of the library fails once, in turn: whatever was asked for then fails with
+** QE_MEMORY, nothing crashes, nothing leaks (AddressSanitizer looks), and without a failure all is well. This file takes
+** the place of memory.c.
+*/
+#include "model_fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static long countdown = -1; /* the allocation that fails; negative: none */
+static long asked;
+
+static bool refuses(void) {
+  asked++;
+  return countdown >= 0 && countdown-- == 0;
+}
+
+void *memory_new(size_t count, size_t size) {
+  return refuses() ? NULL : calloc(count ? count : 1, size);
+}
+
+void *memory_grow(void *block, size_t count, size_t size) {
+  size_t bytes;
+  if (refuses() || __builtin_mul_overflow(count, size, &bytes))
+    return NULL;
+  return realloc(block, bytes ? bytes : 1);
+}
+
+void memory_free(void *block) {
+  free(block);
+}
+
+bool memory_reserve(void **items, size_t *room, size_t need, size_t size) {
+  size_t grown = *room < 8 ? 8 : *room;
+  if (need <= *room)
+    return true;
+  while (grown < need)
+    grown *= 2;
+  void *moved = memory_grow(*items, grown, size);
+  if (!moved)
+    return false;
+  *items = moved;
+  *room = grown;
+  return true;
+}
+
+/* Each scenario returns QE_OK, or QE_MEMORY where an object could not be made or a call said so. */
+
+static int train_one_step(void) {
+  qe_rng rng;
+  const qe_pair pair = { .source = qe_string("ka lomi"), .translation = qe_string("su pa!") };
+  const double gold[2] = { .25, .75 };
+  int status = QE_MEMORY;
+  qe_dataset *data = qe_dataset_new();
+  qe_model *model = qe_model_new();
+  qe_tape *tape = qe_tape_new(NULL, 2);
+  qe_batcher *batcher = NULL;
+  qe_batch *batch = NULL;
+  qe_optimiser *optimiser = NULL;
+  qe_optimiser_options options = qe_optimiser_defaults(QE_ADAM);
+  qe_rng_seed(&rng, 1, "x");
+  if (data && model && tape && qe_dataset_append(data, &pair) == QE_OK && qe_dataset_append(data, &pair) == QE_OK &&
+      qe_dataset_set_column(data, "gold", gold) == QE_OK)
+    status = qe_model_create(model, FIXTURE_WORDS, data, &rng);
+  if (status == QE_OK) {
+    optimiser = qe_optimiser_new(qe_model_params(model), &options, NULL);
+    batcher = qe_batcher_new(data, NULL, 0, 2, &rng);
+    status = optimiser && batcher && qe_batcher_next(batcher, &batch) == 1 ? QE_OK : QE_MEMORY;
+  }
+  if (status == QE_OK) {
+    qe_tensor score = qe_pass_tap(qe_model_forward(tape, model, batch, NULL), "score");
+    qe_tensor loss = qe_squared_error(score, qe_batch_column(tape, batch, "gold"));
+    status = qe_tape_status(tape) == QE_OK ? qe_backward(qe_mean(loss, QE_ALL)) : qe_tape_status(tape);
+    status = qe_tape_status(tape) == QE_OK && status == QE_OK ? qe_optimiser_step(optimiser, .01) : QE_MEMORY;
+  }
+  qe_batch_free(batch);
+  qe_batcher_free(batcher);
+  qe_optimiser_free(optimiser);
+  qe_tape_free(tape);
+  qe_model_free(model);
+  qe_dataset_free(data);
+  return status;
+}
+
+static const char path[] = "test_memory.qe";
+
+static int open_and_score(void) {
+  float score;
+  const qe_pair pair = { .source = qe_string("ka lomi"), .translation = qe_string("su pa!") };
+  qe_model *model = qe_model_new();
+  int status = model ? qe_model_open(model, path, 0) : QE_MEMORY;
+  qe_scorer *scorer = status == QE_OK ? qe_scorer_new(model, NULL) : NULL;
+  if (status == QE_OK)
+    status = scorer ? qe_score(scorer, &pair, 1, &score) : QE_MEMORY;
+  if (status == QE_OK)
+    status = qe_model_save(model, path);
+  qe_scorer_free(scorer);
+  qe_model_free(model);
+  return status;
+}
+
+static int rerank(void) {
+  const double values[2] = { 1, 2 };
+  size_t order[2];
+  int status = QE_MEMORY;
+  qe_list *list = qe_list_new();
+  qe_weights *weights = qe_weights_new();
+  if (list && weights && qe_weights_set(weights, "QE0", values, 1) == QE_OK &&
+      qe_list_add(list, qe_string("0 ||| a ||| F0= 1 ||| 1"), 1) == 1 &&
+      qe_list_add(list, qe_string("0 ||| b ||| F0= 1 ||| 1"), 2) == 1 &&
+      qe_list_append(list, "QE0", values) == QE_OK)
+    status = qe_list_rank(list, weights, order, NULL);
+  if (status == QE_OK && qe_list_line(list, 0, 1).size == 0)
+    status = QE_MEMORY;
+  qe_weights_free(weights);
+  qe_list_free(list);
+  return status;
+}
+
+static void every_failure(int scenario(void)) {
+  countdown = -1;
+  asked = 0;
+  assert_int_equal(scenario(), QE_OK);
+  const long total = asked;
+  assert_true(total > 3);
+  for (long i = 0; i < total; i++) {
+    countdown = i;
+    const int status = scenario();
+    if (status != QE_MEMORY)
+      fail_msg("allocation %ld of %ld failed, the status is %d", i, total, status);
+  }
+  countdown = -1;
+  assert_int_equal(scenario(), QE_OK);
+}
+
+static void test_training(void **state) {
+  (void)state;
+  every_failure(train_one_step);
+}
+
+static void test_archives(void **state) {
+  const qe_pair golden = { .source = qe_string("ka"), .translation = qe_string("pa") };
+  (void)state;
+  qe_dataset *data = fixture_data(20, 1, 6);
+  qe_model *model = fixture_model(FIXTURE_NGRAMS, data);
+  qe_model_set_card(model, "card");
+  qe_model_set_licence(model, "licence");
+  qe_model_set_golden(model, &golden, 1);
+  assert_int_equal(qe_model_save(model, path), QE_OK);
+  qe_model_free(model);
+  qe_dataset_free(data);
+  every_failure(open_and_score);
+  unlink(path);
+}
+
+static void test_lists(void **state) {
+  (void)state;
+  every_failure(rerank);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = { cmocka_unit_test(test_training), cmocka_unit_test(test_archives),
+                                      cmocka_unit_test(test_lists) };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
