@@ -376,7 +376,8 @@ static int tensor_attention_pool(lua_State *L) {
 
 static int tensor_attention(lua_State *L) {
   const size_t heads = check_size(L, 4, 1);
-  const qe_segments queries = check_segments(L, 5), keys = check_segments(L, 6);
+  const qe_segments table = check_segments(L, 5), keys = check_segments(L, 6);
+  const qe_segments queries = lua_istable(L, 5) ? table : check_segments(L, 5); /* keys may have allocated */
   const qe_tensor key = check_tensor(L, 2), value = check_tensor(L, 3);
   return push_result(L, qe_attention(check_tensor(L, 1), key, value, heads, queries, keys), 1);
 }

@@ -22,6 +22,8 @@ build_and_test release
 if [ "${1:-}" = quick ]; then exit 0; fi
 build_and_test debug
 build_and_test tsan -R "test_pool|test_score|test_model|lua_train"
+say "demo"
+bash examples/demo.sh
 say "install"
 bash tests/install.sh
 say "style"

@@ -38,9 +38,10 @@ static qe_batch *whole(qe_dataset *data) {
   return batch;
 }
 
-static void agree(const char *configuration) {
-  enum { ROWS = 300 };
-  qe_dataset *data = fixture_data(ROWS, 1, 30);
+static void agree(const char *configuration, qe_dataset *data) {
+  enum { ROWS = 1000 };
+  const size_t rows = qe_dataset_rows(data);
+  assert_true(rows <= ROWS);
   qe_model *model = fixture_model(configuration, data);
   qe_tape *tape = qe_tape_new(NULL, 3);
   qe_batch *batch = whole(data);
@@ -50,7 +51,7 @@ static void agree(const char *configuration) {
   qe_tensor score = qe_pass_tap(qe_model_forward(tape, model, batch, NULL), "score");
   if (qe_tape_status(tape) != QE_OK)
     fail_msg("%s", qe_tape_error(tape));
-  for (size_t i = 0; i < ROWS; i++) {
+  for (size_t i = 0; i < rows; i++) {
     assert_true(fabs((double)scores[i] - (double)qe_values(score)[i]) <= 1e-5);
     spread = fmax(spread, fabs((double)scores[i] - (double)scores[0]));
   }
@@ -63,8 +64,24 @@ static void agree(const char *configuration) {
 
 static void test_scoring_agrees_with_the_tape(void **state) {
   (void)state;
-  agree(FIXTURE_NGRAMS);
-  agree(FIXTURE_WORDS);
+  agree(FIXTURE_NGRAMS, fixture_data(300, 1, 30));
+  agree(FIXTURE_WORDS, fixture_data(300, 1, 30));
+}
+
+static void test_scoring_agrees_on_real_text(void **state) {
+  (void)state;
+  static const char *const configurations[] = {
+    "{}", "{\"source\":{\"kind\":\"words\"},\"target\":{\"kind\":\"words\"}}"
+  };
+  for (int i = 0; i < 2; i++) {
+    qe_dataset *data = qe_dataset_new();
+    if (qe_dataset_read_mlqe(data, QE_SOURCE_DIR "/../shared/data/mlqe-pe/et-en", "dev") != QE_OK) {
+      print_message("no MLQE-PE: %s\n", qe_dataset_error(data));
+      qe_dataset_free(data);
+      skip();
+    }
+    agree(configurations[i], data);
+  }
 }
 
 static void test_scores_depend_on_the_pair_alone(void **state) {
@@ -304,6 +321,7 @@ static void test_configurations_are_checked(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_scoring_agrees_with_the_tape),
+    cmocka_unit_test(test_scoring_agrees_on_real_text),
     cmocka_unit_test(test_scores_depend_on_the_pair_alone),
     cmocka_unit_test(test_logprobs_are_refused_without_inputs),
     cmocka_unit_test(test_decoder_inputs_matter),

@@ -162,21 +162,6 @@ test("tensors and passes of a closed tape are refused", function()
   raises("closed tape", pass.tap, pass, "score")
 end)
 
-test("finalisers that close what is in use", function()
-  for _ = 1, 50 do
-    local data = dataset()
-    setmetatable({}, { __gc = function() data:close() end })
-    local rows = {}
-    for i = 1, 400 do rows[i] = i % 6 + 1 end
-    local ok, problem = pcall(function()
-      local batch = qe.batch(data, rows)
-      return #batch:rows() + #data:column "gold" + #data:columns() + #data:pair(1)
-    end)
-    equal(ok or problem:find("closed", 1, true) ~= nil, true, problem)
-  end
-  collect()
-end)
-
 test("garbage of all kinds in any order", function()
   local function one()
     local m, data, pool = model(), dataset(), qe.pool(2)
