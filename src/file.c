@@ -6,9 +6,11 @@
 */
 #include "file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -88,15 +90,64 @@ static int refuse_special(const char *path, struct error *error) {
   return QE_OK;
 }
 
+/* ---- temporaries: PATH.new-PROCESS-NUMBER, locked by their writer as long as it lives ---- */
+
+static bool lock(int descriptor) {
+  struct stat found;
+  return flock(descriptor, LOCK_EX | LOCK_NB) == 0 && fstat(descriptor, &found) == 0 && found.st_nlink > 0;
+}
+
+/* Removes a temporary whose writer was killed: nobody holds its lock. */
+static void remove_orphan(int folder, const char *name) {
+  int descriptor = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (descriptor < 0)
+    return;
+  if (lock(descriptor))
+    unlinkat(folder, name, 0);
+  close(descriptor);
+}
+
+/* Best effort: a folder that cannot be listed keeps what is in it. False: no memory. */
+static bool remove_orphans(const char *path) {
+  const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+  const size_t size = strlen(base);
+  char *folder_path = memory_new((size_t)(base - path) + 2, 1);
+  if (!folder_path)
+    return false;
+  memcpy(folder_path, slash ? path : ".", slash ? (size_t)(base - path) : 1);
+  DIR *folder = opendir(folder_path);
+  memory_free(folder_path);
+  if (!folder)
+    return true;
+  for (struct dirent *entry; (entry = readdir(folder));)
+    if (strncmp(entry->d_name, base, size) == 0 && strncmp(entry->d_name + size, ".new-", 5) == 0)
+      remove_orphan(dirfd(folder), entry->d_name);
+  closedir(folder);
+  return true;
+}
+
+static int open_temporary(const char *name) {
+  int descriptor = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (descriptor >= 0 && !lock(descriptor)) { /* taken for an orphan in the moment before it was locked */
+    close(descriptor);
+    errno = EEXIST;
+    return -1;
+  }
+  return descriptor;
+}
+
 /* Creates a file of a name nobody has; the process number keeps two writers of one path apart. */
 static int create_temporary(struct file_writer *file) {
   size_t room = strlen(file->path) + sizeof ".new-18446744073709551615-100";
   file->temporary = memory_new(room, 1);
-  if (!file->temporary)
+  if (!file->temporary || !remove_orphans(file->path)) {
+    memory_free(file->temporary);
+    file->temporary = NULL;
     return error_memory(file->error);
+  }
   for (int attempt = 0; attempt < TEMPORARY_ATTEMPTS && file->descriptor < 0; attempt++) {
     snprintf(file->temporary, room, "%s.new-%lu-%d", file->path, (unsigned long)getpid(), attempt);
-    file->descriptor = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    file->descriptor = open_temporary(file->temporary);
     if (file->descriptor < 0 && errno != EEXIST)
       break;
   }

@@ -205,16 +205,23 @@ static void test_special_files_are_not_replaced(void **state) {
   assert_non_null(strstr(message, "none/a: No such file or directory"));
 }
 
-/* The temporary of a writer that died is neither used nor removed. */
-static void test_temporary_of_somebody_else(void **state) {
+/* The temporary of a writer that was killed goes away; that of one who still writes stays. */
+static void test_temporaries_of_others(void **state) {
   struct scratch *scratch = *state;
   const qe_text part = { "new", 3 };
-  char name[64];
-  snprintf(name, sizeof name, "a.new-%lu-0", (unsigned long)getpid());
-  scratch_put(scratch_path(scratch, name), "theirs", 6);
-  assert_int_equal(qe_write_file(scratch_path(scratch, "a"), &part, 1, NULL, 0), QE_OK);
-  assert_holds(scratch_path(scratch, "a"), "new", 3);
-  assert_holds(scratch_path(scratch, name), "theirs", 6);
+  struct error error = { 0 };
+  struct file_writer other;
+  char name[64], target[1024];
+  snprintf(name, sizeof name, "a.new-%lu-7", (unsigned long)getpid());
+  snprintf(target, sizeof target, "%s", scratch_path(scratch, "a"));
+  scratch_put(scratch_path(scratch, name), "orphan", 6);
+  assert_int_equal(file_begin(&other, target, &error), QE_OK);
+  assert_int_equal(access(scratch_path(scratch, name), F_OK), -1);
+  assert_int_equal(file_append(&other, "other", 5), QE_OK);
+  assert_int_equal(qe_write_file(target, &part, 1, NULL, 0), QE_OK);
+  assert_holds(target, "new", 3);
+  assert_int_equal(file_finish(&other), QE_OK);
+  assert_holds(target, "other", 5);
 }
 
 static void test_parts_are_joined(void **state) {
@@ -242,7 +249,7 @@ int main(void) {
     TEST(test_file_that_may_not_grow),
     TEST(test_target_becomes_a_folder),
     TEST(test_special_files_are_not_replaced),
-    TEST(test_temporary_of_somebody_else),
+    TEST(test_temporaries_of_others),
     TEST(test_parts_are_joined),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
