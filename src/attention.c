@@ -8,19 +8,6 @@
 #include "clones.h"
 #include "transcendental.h"
 
-static bool segments_fit(qe_tape *tape, const char *name, qe_segments segments, size_t rows) {
-  bool rising = segments.offset != NULL && segments.offset[0] == 0;
-  for (uint32_t i = 0; rising && i < segments.count; i++)
-    rising = segments.offset[i] <= segments.offset[i + 1];
-  if (!rising)
-    tape_fail(tape, QE_USE, "%s: segment offsets are %s", name,
-              segments.offset ? "not rising from 0" : "missing (NULL)");
-  else if (segments.offset[segments.count] != rows)
-    tape_fail(tape, QE_USE, "%s: segments end at row %lu of a matrix with %zu rows", name,
-              (unsigned long)segments.offset[segments.count], rows);
-  return tape_error(tape)->status == QE_OK;
-}
-
 VECTOR_CLONES
 static void softmax_in_place(qe_real *x, size_t count) {
   qe_real most = x[0], sum = 0;

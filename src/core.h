@@ -92,6 +92,8 @@ int tape_shards(const qe_tape *tape);
 qe_tape *tape_shard(qe_tape *tape); /* an inner tape, reused after reset; NULL: recorded */
 uint32_t tape_generation(const qe_tape *tape);
 struct error *tape_error(qe_tape *tape);
+/* sequence.c: offsets rise from 0 to `rows`; a failure is recorded under the operation's name. */
+bool segments_fit(qe_tape *tape, const char *operation, qe_segments segments, size_t rows);
 
 /* ---- params.c ----
 ** Gradients of parameters arrive in lanes: lane 0 is the gradient block itself, further lanes belong to the shards

@@ -227,19 +227,6 @@ static const struct operation gru_operation = { "gru", gru_backward };
 
 /* ---- entry ---- */
 
-static bool segments_fit(qe_tape *tape, qe_segments segments, size_t rows) {
-  bool rising = segments.offset != NULL && segments.offset[0] == 0;
-  for (uint32_t i = 0; rising && i < segments.count; i++)
-    rising = segments.offset[i] <= segments.offset[i + 1];
-  if (!rising)
-    tape_fail(tape, QE_USE, "gru: segment offsets are %s",
-              segments.offset ? "not rising from 0" : "missing (NULL)");
-  else if (segments.offset[segments.count] != rows)
-    tape_fail(tape, QE_USE, "gru: segments end at row %lu, x has %zu rows",
-              (unsigned long)segments.offset[segments.count], rows);
-  return tape_error(tape)->status == QE_OK;
-}
-
 static bool shapes_fit(qe_tape *tape, struct node *const inputs[]) {
   static const char *const names[] = { "x", "input weight", "hidden weight", "input bias", "hidden bias" };
   size_t h = inputs[2]->rows;
@@ -278,7 +265,7 @@ qe_tensor qe_gru(qe_tensor x, qe_tensor input_weight, qe_tensor hidden_weight, q
     inputs[i] = pair[1];
   }
   qe_tape *tape = inputs[0]->tape;
-  if (!shapes_fit(tape, inputs) || !segments_fit(tape, segments, inputs[0]->rows))
+  if (!shapes_fit(tape, inputs) || !segments_fit(tape, "gru", segments, inputs[0]->rows))
     return QE_NONE;
   struct node *node = node_new(tape, &gru_operation, inputs[0]->rows, inputs[2]->rows, inputs, NODE_INPUTS);
   struct gru *gru = node ? gru_new(tape, inputs[0]->cols, inputs[2]->rows, segments, reversed != 0) : NULL;

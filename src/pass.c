@@ -181,7 +181,7 @@ qe_pass qe_model_forward(qe_tape *tape, qe_model *model, qe_batch *batch, const 
   qe_tape_recording(tape, recording);
   request.gradient = recording && !options->no_gradient;
   struct node *node = node_new(tape, &pass_operation, 0, 0, request.inputs, request.input_count);
-  if (!node || params_lanes(model->params, tape_shards(tape)) != QE_OK) {
+  if (!node || (request.gradient && params_lanes(model->params, tape_shards(tape)) != QE_OK)) {
     error_memory(tape_error(tape));
     return failed;
   }

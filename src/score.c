@@ -520,7 +520,7 @@ static int works_open(qe_scorer *scorer, const struct shape *shape) {
 
 static int check_pairs(qe_scorer *scorer, const qe_pair *pairs, size_t count, const float *scores) {
   if (!scorer->model->scoring)
-    return error_set(&scorer->error, QE_USE, "score: the model is empty");
+    return error_set(&scorer->error, QE_USE, "score: the model is empty or has not been prepared");
   if (count > 0 && (!pairs || !scores))
     return error_set(&scorer->error, QE_USE, "score: %s is NULL", pairs ? "scores" : "pairs");
   for (size_t i = 0; i < count; i++) {

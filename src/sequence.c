@@ -16,7 +16,7 @@ struct sequence {
   size_t before, window; /* rows before, rows in all */
 };
 
-static bool segments_fit(qe_tape *tape, const char *name, qe_segments segments) {
+static bool segments_rise(qe_tape *tape, const char *name, qe_segments segments) {
   bool rising = segments.offset != NULL && segments.offset[0] == 0;
   for (uint32_t i = 0; rising && i < segments.count; i++)
     rising = segments.offset[i] <= segments.offset[i + 1];
@@ -26,8 +26,8 @@ static bool segments_fit(qe_tape *tape, const char *name, qe_segments segments) 
   return rising;
 }
 
-static bool rows_fit(qe_tape *tape, const char *name, qe_segments segments, size_t rows) {
-  if (!segments_fit(tape, name, segments))
+bool segments_fit(qe_tape *tape, const char *name, qe_segments segments, size_t rows) {
+  if (!segments_rise(tape, name, segments))
     return false;
   if (segments.offset[segments.count] == rows)
     return true;
@@ -130,7 +130,7 @@ static void pool_max(struct node *node, const struct sequence *sequence) {
 
 qe_tensor qe_pool_segments(qe_tensor a, qe_segments segments, qe_pooling pooling) {
   struct node *input = node_of(a);
-  if (!input || !rows_fit(a.tape, "pool_segments", segments, input->rows))
+  if (!input || !segments_fit(a.tape, "pool_segments", segments, input->rows))
     return QE_NONE;
   if (pooling != QE_POOL_SUM && pooling != QE_POOL_MEAN && pooling != QE_POOL_MAX)
     return tape_fail(a.tape, QE_USE, "pool_segments: pooling %d is none of sum, mean, max", (int)pooling);
@@ -197,7 +197,7 @@ static void softmax_columns(qe_real *restrict y, const qe_real *restrict x, size
 
 qe_tensor qe_segment_softmax(qe_tensor a, qe_segments segments) {
   struct node *input = node_of(a);
-  if (!input || !rows_fit(a.tape, "segment_softmax", segments, input->rows))
+  if (!input || !segments_fit(a.tape, "segment_softmax", segments, input->rows))
     return QE_NONE;
   const size_t cols = input->cols;
   struct node *node = sequence_node(input, &softmax_operation, input->rows, cols, segments);
@@ -227,7 +227,7 @@ static const struct operation spread_operation = { "spread", spread_backward };
 
 qe_tensor qe_spread(qe_tensor a, qe_segments segments) {
   struct node *input = node_of(a);
-  if (!input || !segments_fit(a.tape, "spread", segments))
+  if (!input || !segments_rise(a.tape, "spread", segments))
     return QE_NONE;
   if (input->rows != segments.count)
     return tape_fail(a.tape, QE_USE, "spread: %zu rows for %lu segments", input->rows,
@@ -282,7 +282,7 @@ static void window_forward(struct node *node, const struct sequence *sequence) {
 qe_tensor qe_window(qe_tensor a, qe_segments segments, size_t before, size_t after) {
   size_t window, cols;
   struct node *input = node_of(a);
-  if (!input || !rows_fit(a.tape, "window", segments, input->rows))
+  if (!input || !segments_fit(a.tape, "window", segments, input->rows))
     return QE_NONE;
   if (__builtin_add_overflow(before, after, &window) || __builtin_add_overflow(window, (size_t)1, &window) ||
       __builtin_mul_overflow(window, input->cols, &cols))

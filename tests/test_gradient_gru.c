@@ -259,7 +259,7 @@ static void test_refusals(void **state) {
   expect_refusal(&q, "gru: segment offsets are not rising from 0");
   q = p;
   q.rows[X] = 15;
-  expect_refusal(&q, "gru: segments end at row 16, x has 15 rows");
+  expect_refusal(&q, "gru: segments end at row 16 of a matrix with 15 rows");
   static const char *const messages[] = { NULL, "gru: input weight is 3 x 11, expected 3 x 12",
                                           "gru: hidden weight is 4 x 11, expected 4 x 12",
                                           "gru: input bias is 1 x 11, expected 1 x 12",

@@ -484,7 +484,8 @@ static void expect_refusal(const qe_model *model, const qe_pair *pairs, size_t c
   assert_int_equal(qe_score(scorer, pairs, count, scores), QE_USE);
   assert_string_equal(qe_scorer_error(scorer), message);
   assert_int_equal(qe_score(scorer, NULL, 0, NULL), model->scoring ? QE_OK : QE_USE);
-  assert_string_equal(qe_scorer_error(scorer), model->scoring ? "" : "score: the model is empty");
+  assert_string_equal(qe_scorer_error(scorer),
+                      model->scoring ? "" : "score: the model is empty or has not been prepared");
   qe_scorer_free(scorer);
 }
 
@@ -497,7 +498,7 @@ static void test_refusals(void **state) {
   expect_refusal(model, pairs, 2,
                  "score: pair 1 has log-probabilities, but the model reads none (no decoder inputs)");
   expect_refusal(model, NULL, 2, "score: pairs is NULL");
-  expect_refusal(empty, pairs, 1, "score: the model is empty");
+  expect_refusal(empty, pairs, 1, "score: the model is empty or has not been prepared");
   pairs[1].logprobs = NULL;
   expect_refusal(reader, pairs, 2, "score: pair 1 has 2 log-probabilities at NULL");
   qe_scorer_free(NULL);

@@ -54,10 +54,14 @@ end
 -- Scale: raw score -> z by least squares on dev. Calibration: z -> share of the 0..100 scale where dev has those
 -- ("mean"), else the share of dev rows below that z.
 local function calibrate(run)
-  run.student:describe { score = { type = "z-score", direction = "higher is better", scale = 1.0, shift = 0.0 } }
+  assert(run.student:describe {
+    score = { type = "z-score", direction = "higher is better", scale = 1.0, shift = 0.0 },
+  })
   local slope, shift = line_through(dev_scores(run), run.dev:column "gold")
   if slope then
-    run.student:describe { score = { type = "z-score", direction = "higher is better", scale = slope, shift = shift } }
+    assert(run.student:describe {
+      score = { type = "z-score", direction = "higher is better", scale = slope, shift = shift },
+    })
   end
   local z, means = dev_scores(run), run.dev:column "mean"
   local a, b = 1.7, 0.0 -- the logistic nearest to the normal distribution function
@@ -65,7 +69,7 @@ local function calibrate(run)
     for i = 1, #means do means[i] = math.min(math.max(means[i] / 100, 0), 1) end
     a, b = logistic_through(z, means)
   end
-  run.student:describe { calibration = a > 0 and a < 100 and { a = a, b = b } or { a = 1.7, b = 0.0 } }
+  assert(run.student:describe { calibration = a > 0 and a < 100 and { a = a, b = b } or { a = 1.7, b = 0.0 } })
 end
 
 local function metrics_of(run)
@@ -147,13 +151,13 @@ function package_model.finish(run)
   calibrate(run)
   local metrics = metrics_of(run)
   local languages = languages_of(run, run.folder)
-  student:describe {
+  assert(student:describe {
     languages = languages, license = o.license, created_by = "qestrel " .. qe.version(),
     recipe = recipe_entry(run), metrics = { dev = finite(metrics) },
     data = { train = { rows = run.train:rows(), sha256 = run.data_sha256.train },
              dev = { rows = run.dev:rows(), sha256 = run.data_sha256.dev } },
     teachers = run.recipe.teacher and teacher.describe(run.teachers) or qe.json.array {},
-  }
+  })
   student:set_card(card(run, metrics, languages))
   student:set_licence(o.license_file ~= "" and read_all(o.license_file) or o.license .. "\n")
   student:set_golden(golden_pairs(run))
