@@ -1,11 +1,11 @@
 /*
 ** list.c - the candidates of one source as a decoder wrote them, a line each: fields between " ||| ". The first is the
-** id, the second the text. Features are the first field from the third on whose first word is NAME=... and that a number
-** or nothing follows; the field after
-** them is the total, all further ones are kept as they are, and so are alignments ("0-0 1-2"), WordScores and numbers
-** between text and features (any other field there is taken as part of a text that contains the separator). Without
-** labelled features the third field may be the total alone or unlabelled numbers before a total. A candidate keeps its
-** line whole: writing is the line with insertions, so nothing that was read can be lost.
+** id, the second the text. Features are the first field from the third on that begins with NAME=, is not WordScores and
+** has a number or nothing behind it; the field after them is the total, all further ones are kept as they are, and so
+** are alignments ("0-0 1-2"), WordScores and numbers between text and features (any other field there is taken as part
+** of a text that contains the separator). Without such a field, features are WordScores, or unlabelled numbers before a
+** total, or an empty third field; or the third field is the total alone. A candidate keeps its line whole: writing is
+** the line with insertions, so nothing that was read can be lost, and what was written is read the same way again.
 */
 #include "list.h"
 
@@ -72,20 +72,21 @@ bool list_word(qe_text *text, qe_text *word) {
   return word->size > 0;
 }
 
-/* Splits at the separator; " |||" at the very end closes a field too, an empty one following it. Fields beyond the
-** room stay in the last one. */
+/* Splits at the separator; " |||" at the very end closes a field too, an empty one following it. Returns how many
+** fields there are, of which the first MOST_FIELDS are stored. */
 static size_t split(qe_text line, qe_text fields[MOST_FIELDS]) {
   size_t count = 0, start = 0;
-  for (size_t i = 0; i + SEPARATOR - 1 <= line.size && count < MOST_FIELDS - 1; i++) {
+  for (size_t i = 0; i + SEPARATOR - 1 <= line.size; i++) {
     const bool at_end = i + SEPARATOR - 1 == line.size;
     if (memcmp(line.data + i, separator, at_end ? SEPARATOR - 1 : SEPARATOR) != 0)
       continue;
-    fields[count++] = (qe_text){ line.data + start, i - start };
+    fields[count < MOST_FIELDS ? count : MOST_FIELDS - 1] = (qe_text){ line.data + start, i - start };
+    count++;
     start = at_end ? line.size : i + SEPARATOR;
     i = start - 1;
   }
-  fields[count++] = (qe_text){ line.data + start, line.size - start };
-  return count;
+  fields[count < MOST_FIELDS ? count : MOST_FIELDS - 1] = (qe_text){ line.data + start, line.size - start };
+  return count + 1;
 }
 
 static bool begins_with(qe_text text, const char *start) {
@@ -93,12 +94,28 @@ static bool begins_with(qe_text text, const char *start) {
   return text.size >= size && memcmp(text.data, start, size) == 0;
 }
 
-static bool is_features(qe_text field) {
+/* The label of Moses' segmentation, "0-1=0-2", which names no feature. */
+static bool is_range(qe_text label) {
+  for (size_t i = 0; i < label.size; i++)
+    if (label.data[i] != '-' && (label.data[i] < '0' || label.data[i] > '9'))
+      return false;
+  return true;
+}
+
+/* NAME=, or unlabelled numbers to which features were added. */
+static bool is_labelled(qe_text field) {
   qe_text word;
-  if (!list_word(&field, &word) || begins_with(word, "WordScores="))
-    return false;
+  double number;
+  do {
+    if (!list_word(&field, &word))
+      return false;
+  } while (number_parse(word, &number));
   const char *equals = memchr(word.data, '=', word.size);
-  return equals && equals > word.data && (*word.data < '0' || *word.data > '9'); /* "0-1=0-2" is a segmentation */
+  return equals && !is_range((qe_text){ word.data, (size_t)(equals - word.data) });
+}
+
+static bool is_features(qe_text field) {
+  return is_labelled(field) && !begins_with(field, "WordScores=");
 }
 
 static bool is_alignment_point(qe_text word) {
@@ -141,25 +158,29 @@ static qe_text span(qe_text first, qe_text last) {
 
 /* ---- parsing ---- */
 
-/* Index of the features field, 0 if there is none: the first labelled one with a total or nothing behind it. */
-static size_t find_features(const qe_text *fields, size_t count) {
+static bool may_be_total(qe_text field) {
   double number;
+  return field.size == 0 || number_parse(field, &number);
+}
+
+/* Index of the features field, 0 if there is none. */
+static size_t find_features(const qe_text *fields, size_t count) {
   for (size_t i = 2; i < count; i++)
-    if (is_features(fields[i]) &&
-        (i + 1 == count || fields[i + 1].size == 0 || number_parse(fields[i + 1], &number)))
+    if (is_features(fields[i]) && (i + 1 == count || may_be_total(fields[i + 1])))
       return i;
   for (size_t i = count; i-- > 2;)
-    if (is_features(fields[i]))
+    if (is_labelled(fields[i]))
       return i;
-  if (count >= 4 && all_numbers(fields[2]) && number_parse(fields[3], &number))
-    return 2; /* unlabelled */
+  if (count >= 4 && all_numbers(fields[2]) && may_be_total(fields[3]))
+    return 2;
   return count == 3 && fields[2].size == 0 ? 2 : 0;
 }
 
-static int read_total(struct error *error, qe_hypothesis *hypothesis, qe_text field, size_t number) {
-  if (field.size == 0 || number_parse(field, &hypothesis->total))
+static int read_total(struct error *error, struct candidate *candidate, qe_text field) {
+  candidate->total = field;
+  if (field.size == 0 || number_parse(field, &candidate->hypothesis.total))
     return QE_OK;
-  return error_set(error, QE_FORMAT, "line %zu: the total is \"%.*s\", not a number", number,
+  return error_set(error, QE_FORMAT, "line %zu: the total is \"%.*s\", not a number", candidate->number,
                    (int)(field.size > 40 ? 40 : field.size), field.data);
 }
 
@@ -178,11 +199,11 @@ static int parse_labelled(struct error *error, struct candidate *candidate, cons
   hypothesis->features = fields[features];
   place_text(hypothesis, fields, features);
   candidate->insert = (size_t)(fields[features].data + fields[features].size - candidate->line);
-  candidate->before = " ";
+  candidate->before = fields[features].size > 0 ? " " : "";
   candidate->behind = "";
   if (features + 2 < count)
     hypothesis->after = span(fields[features + 2], fields[count - 1]);
-  return features + 1 < count ? read_total(error, hypothesis, fields[features + 1], candidate->number) : QE_OK;
+  return features + 1 < count ? read_total(error, candidate, fields[features + 1]) : QE_OK;
 }
 
 /* id ||| text, or id ||| text ||| total */
@@ -196,16 +217,17 @@ static int parse_short(struct error *error, struct candidate *candidate, const q
   candidate->insert = count == 3 ? (size_t)(fields[2].data - candidate->line) : candidate->size;
   candidate->before = count == 3 ? "" : separator;
   candidate->behind = count == 3 ? separator : "";
-  return count == 3 ? read_total(error, hypothesis, fields[2], candidate->number) : QE_OK;
+  return count == 3 ? read_total(error, candidate, fields[2]) : QE_OK;
 }
 
 static int parse(struct error *error, struct candidate *candidate) {
   qe_text fields[MOST_FIELDS];
   const size_t count = split((qe_text){ candidate->line, candidate->size }, fields);
   candidate->hypothesis.total = NAN;
-  if (count < 2)
-    return error_set(error, QE_FORMAT, "line %zu: %zu field, expected id ||| text ||| features ||| total",
-                     candidate->number, count);
+  if (count < 2 || count > MOST_FIELDS)
+    return error_set(error, QE_FORMAT, "line %zu: %zu field%s, expected id ||| text ||| features ||| total",
+                     candidate->number, count, count == 1 ? "" : "s");
+  candidate->open_separator = fields[count - 1].size == 0 && candidate->line[candidate->size - 1] == '|';
   candidate->hypothesis.id = fields[0];
   if (fields[0].size == 0)
     return error_set(error, QE_FORMAT, "line %zu: the id is empty", candidate->number);
@@ -285,7 +307,7 @@ size_t qe_list_feature(const qe_list *list, size_t index, const char *name, doub
 }
 
 static int check_name(qe_list *list, const char *name) {
-  if (!*name || strpbrk(name, "= \t\r\n|"))
+  if (strpbrk(name, "= \t\r\n\v\f|") || is_range(qe_string(name)))
     return error_set(&list->error, QE_USE, "\"%.60s\" cannot be the name of a feature", name);
   double value;
   for (size_t i = 0; i < list->count; i++)
@@ -317,7 +339,7 @@ int qe_list_append(qe_list *list, const char *name, const double *values) {
 
 struct writer {
   qe_list *list;
-  size_t size;
+  size_t size, taken; /* bytes written, bytes of the candidate's line passed */
   bool failed;
 };
 
@@ -337,14 +359,19 @@ static void put_number(struct writer *writer, double value) {
   put(writer, text, (size_t)number_print(text, sizeof text, value, PRECISION));
 }
 
+/* The line up to `end`, from where the last call stopped. */
+static void put_line(struct writer *writer, const struct candidate *candidate, size_t end) {
+  put(writer, candidate->line + writer->taken, end - writer->taken);
+  if (end == candidate->size && writer->taken < end && candidate->open_separator)
+    put(writer, " ", 1);
+  writer->taken = end;
+}
+
 static void put_features(struct writer *writer, size_t index) {
   const qe_list *list = writer->list;
   const struct candidate *candidate = &list->candidates[index];
-  const bool first_word = candidate->hypothesis.features.data && candidate->hypothesis.features.size == 0;
   for (size_t i = 0; i < list->appended_count; i++) {
-    const char *before = i > 0                                                       ? " "
-                         : first_word && candidate->line[candidate->size - 1] != '|' ? ""
-                                                                                     : candidate->before;
+    const char *before = i == 0 ? candidate->before : " ";
     put(writer, before, strlen(before));
     put(writer, list->appended[i].name, strlen(list->appended[i].name));
     put(writer, "= ", 2);
@@ -354,18 +381,18 @@ static void put_features(struct writer *writer, size_t index) {
     put(writer, candidate->behind, strlen(candidate->behind));
 }
 
-/* The line from `start` on, with another total. */
-static void put_rest(struct writer *writer, const struct candidate *candidate, size_t start, double total) {
-  const qe_hypothesis *hypothesis = &candidate->hypothesis;
-  const size_t tail = hypothesis->after.data ? hypothesis->after.size + SEPARATOR : 0;
-  if (isnan(total)) {
-    put(writer, candidate->line + start, candidate->size - start);
-    return;
+static void put_total(struct writer *writer, const struct candidate *candidate, double total) {
+  if (candidate->total.data) {
+    put_line(writer, candidate, (size_t)(candidate->total.data - candidate->line));
+    writer->taken += candidate->total.size;
+  } else {
+    put(writer, separator, SEPARATOR);
   }
-  put(writer, isnan(hypothesis->total) || hypothesis->features.data ? separator : "",
-      isnan(hypothesis->total) || hypothesis->features.data ? SEPARATOR : 0);
   put_number(writer, total);
-  put(writer, candidate->line + candidate->size - tail, tail);
+}
+
+static void put_rest(struct writer *writer, const struct candidate *candidate) {
+  put(writer, candidate->line + writer->taken, candidate->size - writer->taken);
 }
 
 qe_text qe_list_line(qe_list *list, size_t index, double total) {
@@ -376,12 +403,16 @@ qe_text qe_list_line(qe_list *list, size_t index, double total) {
     return (qe_text){ "", 0 };
   }
   const struct candidate *candidate = &list->candidates[index];
-  put(&writer, candidate->line, candidate->insert);
+  if (list->appended_count == 0 && isnan(total))
+    return (qe_text){ candidate->line, candidate->size };
+  put_line(&writer, candidate, candidate->insert);
   put_features(&writer, index);
-  put_rest(&writer, candidate, candidate->insert, total);
+  if (!isnan(total))
+    put_total(&writer, candidate, total);
+  put_rest(&writer, candidate);
   if (writer.failed) {
     error_memory(&list->error);
     return (qe_text){ "", 0 };
   }
-  return (qe_text){ list->output ? list->output : "", writer.size };
+  return (qe_text){ list->output, writer.size };
 }

@@ -9,9 +9,11 @@ struct candidate {
   char *line;          /* as read; the hypothesis is slices of it */
   size_t size, number; /* bytes; number of the line in its file */
   qe_hypothesis hypothesis;
-  size_t insert;      /* where features are added to the line */
-  const char *before; /* and what separates them there from what precedes */
-  const char *behind; /* and from what follows */
+  qe_text total;       /* the field of the total; data is NULL where there is none */
+  size_t insert;       /* where features are added to the line */
+  const char *before;  /* and what separates them there from what precedes */
+  const char *behind;  /* and from what follows */
+  bool open_separator; /* the line ends after " |||": a blank completes it before anything is added there */
 };
 
 struct appended {

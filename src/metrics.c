@@ -8,8 +8,18 @@
 #include <math.h>
 #include <stdlib.h>
 
+/* Looked at apart from the variance, which rounding of the mean can leave above 0. */
+static bool is_constant(const double *x, size_t n) {
+  for (size_t i = 1; i < n; i++)
+    if (x[i] < x[0] || x[i] > x[0])
+      return false;
+  return true;
+}
+
 double qe_pearson(const double *x, const double *y, size_t n) {
   double mean_x = 0, mean_y = 0, xx = 0, yy = 0, xy = 0;
+  if (is_constant(x, n) || is_constant(y, n))
+    return NAN;
   for (size_t i = 0; i < n; i++) {
     mean_x += x[i] / (double)n;
     mean_y += y[i] / (double)n;
@@ -20,7 +30,7 @@ double qe_pearson(const double *x, const double *y, size_t n) {
     yy += dy * dy;
     xy += dx * dy;
   }
-  return n > 1 && xx > 0 && yy > 0 ? xy / (sqrt(xx) * sqrt(yy)) : NAN;
+  return xx > 0 && yy > 0 ? xy / (sqrt(xx) * sqrt(yy)) : NAN;
 }
 
 /* ---- sorting: a row and what it is sorted by ---- */

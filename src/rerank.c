@@ -9,6 +9,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+enum { MOST_VALUES = 1000 }; /* of one feature */
+
 struct weight {
   char *name;
   double *values;
@@ -47,14 +49,14 @@ const char *qe_weights_error(const qe_weights *weights) {
 
 /* ---- setting ---- */
 
-static struct weight *find(const qe_weights *weights, const char *name) {
+static struct weight *weights_find(const qe_weights *weights, const char *name) {
   for (size_t i = 0; i < weights->count; i++)
     if (strcmp(weights->items[i].name, name) == 0)
       return &weights->items[i];
   return NULL;
 }
 
-static int add(qe_weights *weights, const char *name, const double *values, size_t count) {
+static int weights_add(qe_weights *weights, const char *name, const double *values, size_t count) {
   struct weight item = { memory_grow(NULL, strlen(name) + 1, 1), memory_new(count, sizeof *values), count };
   if (!item.name || !item.values ||
       !memory_reserve((void **)&weights->items, &weights->room, weights->count + 1, sizeof *weights->items)) {
@@ -63,25 +65,25 @@ static int add(qe_weights *weights, const char *name, const double *values, size
     return error_memory(&weights->error);
   }
   memcpy(item.name, name, strlen(name) + 1);
-  if (count > 0)
-    memcpy(item.values, values, count * sizeof *values);
+  memcpy(item.values, values, count * sizeof *values);
   weights->items[weights->count++] = item;
   return QE_OK;
 }
 
 int qe_weights_set(qe_weights *weights, const char *name, const double *values, size_t count) {
   error_clear(&weights->error);
+  if (count == 0 || count > MOST_VALUES)
+    return error_set(&weights->error, QE_USE, "%zu weights of %.60s, expected 1 to %d", count, name, MOST_VALUES);
   for (size_t i = 0; i < count; i++)
     if (!isfinite(values[i]))
       return error_set(&weights->error, QE_USE, "weight of %.60s is not finite", name);
-  struct weight *item = find(weights, name);
+  struct weight *item = weights_find(weights, name);
   if (!item)
-    return add(weights, name, values, count);
+    return weights_add(weights, name, values, count);
   double *copy = memory_new(count, sizeof *copy);
   if (!copy)
     return error_memory(&weights->error);
-  if (count > 0)
-    memcpy(copy, values, count * sizeof *copy);
+  memcpy(copy, values, count * sizeof *copy);
   memory_free(item->values);
   item->values = copy;
   item->count = count;
@@ -90,8 +92,6 @@ int qe_weights_set(qe_weights *weights, const char *name, const double *values, 
 
 /* ---- reading ---- */
 
-enum { MOST_VALUES = 1000 };
-
 static int parsed(qe_weights *weights, const char *origin, size_t line, const char *name, const double *values,
                   size_t count) {
   if (count == 0)
@@ -99,9 +99,9 @@ static int parsed(qe_weights *weights, const char *origin, size_t line, const ch
   for (size_t i = 0; i < count; i++)
     if (!isfinite(values[i]))
       return error_set(&weights->error, QE_FORMAT, "%s:%zu: a weight of %.60s is not finite", origin, line, name);
-  if (find(weights, name))
+  if (weights_find(weights, name))
     return error_set(&weights->error, QE_FORMAT, "%s:%zu: %.60s is named twice", origin, line, name);
-  return add(weights, name, values, count);
+  return weights_add(weights, name, values, count);
 }
 
 static int parse_json_value(qe_weights *weights, const char *origin, const char *name, const json_t *value) {

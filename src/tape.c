@@ -257,6 +257,8 @@ struct node *node_of(qe_tensor t) {
 bool node_pair(qe_tensor a, qe_tensor b, struct node *nodes[2]) {
   nodes[0] = node_of(a);
   nodes[1] = node_of(b);
+  if (!a.tape != !b.tape)
+    tape_fail(a.tape ? a.tape : b.tape, QE_USE, "an operand is none");
   if (!nodes[0] || !nodes[1])
     return false;
   if (a.tape == b.tape)

@@ -280,10 +280,14 @@ static void test_none_in_none_out(void **state) {
   assert_non_null(out.tape);
   assert_null(qe_gru(QE_NONE, in[1], in[2], in[3], in[4], p.segments, 0).tape);
   assert_null(qe_gru(in[0], in[1], in[2], in[3], QE_NONE, p.segments, 0).tape);
-  assert_int_equal(qe_tape_status(tape), QE_OK);
+  assert_int_equal(qe_tape_status(tape), QE_USE);
+  assert_string_equal(qe_tape_error(tape), "an operand is none");
+  qe_tape_reset(tape);
+  assert_non_null(run(tape, &p, 31, in).tape);
   qe_tensor foreign = qe_constant(other, 1, 12, NULL);
   assert_null(qe_gru(in[0], in[1], in[2], in[3], foreign, p.segments, 0).tape);
   assert_int_equal(qe_tape_status(tape), QE_USE);
+  assert_string_equal(qe_tape_error(tape), "tensors of two tapes meet in one operation");
   qe_tape_free(other);
   qe_tape_free(tape);
   problem_free(&p);

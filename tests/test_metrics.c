@@ -85,6 +85,42 @@ static void test_worst_decile(void **state) {
   assert_true(qe_worst_decile_recall(x, y, 1) == 1);
 }
 
+/* Row i is in the lowest tenth if fewer than a tenth of the rows come before it. */
+static bool naive_in_tenth(const double *x, size_t n, size_t i) {
+  size_t before = 0;
+  for (size_t j = 0; j < n; j++)
+    before += x[j] < x[i] || (j < i && !(x[j] > x[i]));
+  return before < (n >= 10 ? n / 10 : 1);
+}
+
+static void test_worst_decile_with_ties(void **state) {
+  double x[ROWS], y[ROWS];
+  (void)state;
+  for (uint64_t seed = 0; seed < 20; seed++)
+    for (size_t n = 1; n <= ROWS; n += 1 + n / 8) {
+      size_t both = 0, tenth = 0;
+      random_columns(seed, seed % 2 ? 5 : 100000, x, y);
+      for (size_t i = 0; i < n; i++) {
+        tenth += naive_in_tenth(y, n, i);
+        both += naive_in_tenth(y, n, i) && naive_in_tenth(x, n, i);
+      }
+      assert_true(fabs(qe_worst_decile_recall(x, y, n) - (double)both / (double)tenth) < 1e-12);
+    }
+}
+
+/* The mean of equal numbers is not always that number, see 0.1 six times. */
+static void test_constant(void **state) {
+  double constant[ROWS], x[ROWS], y[ROWS];
+  qe_statistic *const statistics[] = { qe_pearson, qe_spearman, qe_kendall };
+  (void)state;
+  random_columns(3, 100000, x, y);
+  for (size_t i = 0; i < ROWS; i++)
+    constant[i] = .1;
+  for (size_t n = 2; n <= ROWS; n++)
+    for (int i = 0; i < 3; i++)
+      assert_true(isnan(statistics[i](constant, y, n)) && isnan(statistics[i](y, constant, n)));
+}
+
 static void test_undefined(void **state) {
   const double constant[3] = { 1, 1, 1 }, rising[3] = { 1, 2, 3 }, broken[3] = { 1, NAN, 3 };
   qe_statistic *const statistics[] = { qe_pearson, qe_spearman, qe_kendall };
@@ -117,8 +153,10 @@ static void test_bootstrap(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_correlations), cmocka_unit_test(test_errors),    cmocka_unit_test(test_worst_decile),
-    cmocka_unit_test(test_undefined),    cmocka_unit_test(test_bootstrap),
+    cmocka_unit_test(test_correlations), cmocka_unit_test(test_errors),
+    cmocka_unit_test(test_worst_decile), cmocka_unit_test(test_worst_decile_with_ties),
+    cmocka_unit_test(test_constant),     cmocka_unit_test(test_undefined),
+    cmocka_unit_test(test_bootstrap),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
