@@ -287,7 +287,8 @@ QE_API int qe_batcher_restore(qe_batcher *batcher, const qe_cursor *cursor);
 **
 ** A qe_tensor is a small value: copy it freely. It belongs to its tape and dies at qe_tape_reset; a stale one is
 ** noticed and refused. An op with bad shapes, a stale input, or no memory returns QE_NONE and keeps the
-** first message in the tape; ops given QE_NONE return QE_NONE. So check once, at the end (qe_tape_status).
+** first message in the tape; ops given QE_NONE return QE_NONE, and most record that where a valid tensor stands beside
+** it. So check once, at the end (qe_tape_status).
 ** Broadcasting: 1 x n over rows, m x 1 over columns, 1 x 1 over all; nothing else.
 */
 
