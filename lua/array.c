@@ -123,6 +123,25 @@ void check_keys(lua_State *L, int index, const char *const known[]) {
   }
 }
 
+/* ---- saved states ---- */
+
+void push_numbers(lua_State *L, const uint64_t *numbers, size_t count) {
+  luaL_Buffer buffer;
+  char *bytes = luaL_buffinitsize(L, &buffer, count * 8);
+  for (size_t i = 0; i < count * 8; i++)
+    bytes[i] = (char)(numbers[i / 8] >> i % 8 * 8 & 0xff);
+  luaL_pushresultsize(&buffer, count * 8);
+}
+
+void check_numbers(lua_State *L, int index, uint64_t *numbers, size_t count, const char *what) {
+  size_t size;
+  const char *bytes = luaL_checklstring(L, index, &size);
+  luaL_argcheck(L, size == count * 8, index, what);
+  memset(numbers, 0, count * sizeof *numbers);
+  for (size_t i = 0; i < size; i++)
+    numbers[i / 8] |= (uint64_t)(unsigned char)bytes[i] << i % 8 * 8;
+}
+
 /* ---- pairs ---- */
 
 static qe_text checked_text(lua_State *L, int index) {

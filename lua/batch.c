@@ -151,27 +151,19 @@ static int batcher_epoch(lua_State *L) {
   return 1;
 }
 
-/* A saved cursor: its six numbers, little-endian. */
-enum { CURSOR_BYTES = 48 };
+enum { CURSOR_NUMBERS = 6 };
 
 static int batcher_save(lua_State *L) {
   qe_cursor cursor;
-  char bytes[CURSOR_BYTES];
   qe_batcher_save(check_batcher(L, 1), &cursor);
   const uint64_t *s = cursor.rng.s, numbers[] = { s[0], s[1], s[2], s[3], cursor.epoch, cursor.next };
-  for (size_t i = 0; i < CURSOR_BYTES; i++)
-    bytes[i] = (char)(numbers[i / 8] >> i % 8 * 8 & 0xff);
-  lua_pushlstring(L, bytes, sizeof bytes);
+  push_numbers(L, numbers, CURSOR_NUMBERS);
   return 1;
 }
 
 static int batcher_restore(lua_State *L) {
-  size_t size;
-  const char *bytes = luaL_checklstring(L, 2, &size);
-  uint64_t numbers[CURSOR_BYTES / 8] = { 0 };
-  luaL_argcheck(L, size == CURSOR_BYTES, 2, "not the saved state of a batcher");
-  for (size_t i = 0; i < CURSOR_BYTES; i++)
-    numbers[i / 8] |= (uint64_t)(unsigned char)bytes[i] << i % 8 * 8;
+  uint64_t numbers[CURSOR_NUMBERS];
+  check_numbers(L, 2, numbers, CURSOR_NUMBERS, "not the saved state of a batcher");
   const qe_cursor cursor = { { { numbers[0], numbers[1], numbers[2], numbers[3] } }, numbers[4], numbers[5] };
   qe_batcher *batcher = check_batcher(L, 1);
   const int status = qe_batcher_restore(batcher, &cursor);

@@ -61,6 +61,9 @@ void check_count(lua_State *L, int index, size_t found, size_t expected);
 qe_pair *check_pairs(lua_State *L, int index, size_t *count); /* { { source, translation, logprobs }, ... } */
 qe_pair check_pair(lua_State *L, int index);                  /* three arguments from index on */
 void check_keys(lua_State *L, int index, const char *const known[]);
+/* Saved states: numbers as a string, little-endian; `what` says in an error whose state it is not. */
+void push_numbers(lua_State *L, const uint64_t *numbers, size_t count);
+void check_numbers(lua_State *L, int index, uint64_t *numbers, size_t count, const char *what);
 /* These fill the table on top, made with room for `count`, without allocating. */
 void fill_doubles(lua_State *L, const double *values, size_t count);
 void fill_floats(lua_State *L, const float *values, size_t count);

@@ -63,24 +63,18 @@ static int rng_shuffle(lua_State *L) {
   return 1;
 }
 
-enum { STATE_BYTES = 32 };
+enum { STATE_NUMBERS = 4 };
 
+/* Copied first: pushing may collect the stream. */
 static int rng_save(lua_State *L) {
-  const qe_rng *rng = check_rng(L, 1);
-  char bytes[STATE_BYTES];
-  for (size_t i = 0; i < STATE_BYTES; i++)
-    bytes[i] = (char)(rng->s[i / 8] >> i % 8 * 8 & 0xff);
-  lua_pushlstring(L, bytes, sizeof bytes);
+  const qe_rng copy = *check_rng(L, 1);
+  push_numbers(L, copy.s, STATE_NUMBERS);
   return 1;
 }
 
 static int rng_restore(lua_State *L) {
-  size_t size;
-  const char *bytes = luaL_checklstring(L, 2, &size);
-  qe_rng read = { { 0, 0, 0, 0 } };
-  luaL_argcheck(L, size == STATE_BYTES, 2, "not the saved state of a stream");
-  for (size_t i = 0; i < STATE_BYTES; i++)
-    read.s[i / 8] |= (uint64_t)(unsigned char)bytes[i] << i % 8 * 8;
+  qe_rng read;
+  check_numbers(L, 2, read.s, STATE_NUMBERS, "not the saved state of a stream");
   luaL_argcheck(L, (read.s[0] | read.s[1] | read.s[2] | read.s[3]) != 0, 2, "a state of zeros, which none can be");
   *check_rng(L, 1) = read;
   lua_settop(L, 1);

@@ -269,13 +269,13 @@ static json_t *read_manifest(const qe_archive *archive, struct error *error) {
               "the archive does not begin with FORMAT and manifest.json: this is not a Qestrel model");
     return NULL;
   }
-  if (check_format(qe_archive_member(archive, 0), qe_archive_member(archive, 1), error) != QE_OK)
-    return NULL;
   if (qe_archive_member(archive, 1).size > MOST_MANIFEST) {
     error_set(error, QE_FORMAT, "manifest.json: %zu bytes, more than %d", qe_archive_member(archive, 1).size,
               MOST_MANIFEST);
     return NULL;
   }
+  if (check_format(qe_archive_member(archive, 0), qe_archive_member(archive, 1), error) != QE_OK)
+    return NULL;
   return manifest_parse(qe_archive_member(archive, 1), error);
 }
 

@@ -11,6 +11,16 @@ function lines.of(file)
   end
 end
 
+--- The whole of a file.
+-- @return string, or nil and a message
+function lines.text(path)
+  local file, problem = io.open(path, "rb")
+  if not file then return nil, problem end
+  local text = file:read "a"
+  file:close()
+  return text
+end
+
 --- All lines of a file.
 -- @return array, or nil and a message
 function lines.read(path)

@@ -3,16 +3,15 @@
 -- @module qestrel.package
 local qe = require "qestrel"
 local golden = require "qestrel.golden"
+local lines = require "qestrel.lines"
 local teacher = require "qestrel.teacher"
 
 local package_model = {}
 
-local function read_all(path)
-  local file, problem = io.open(path, "rb")
-  if not file then error(problem, 0) end
-  local text = file:read "a"
-  file:close()
-  return text
+-- Raised without a place: the user named the file.
+local function read_text(path)
+  local text, problem = lines.text(path)
+  return text or error(problem, 0)
 end
 
 -- Least squares of y on x; nil unless it rises.
@@ -45,25 +44,19 @@ local function logistic_through(z, target)
   return a, b
 end
 
-local function dev_scores(run)
-  run.student:prepare()
-  local scorer <close> = qe.scorer(run.student, run.pool)
-  return scorer:score_dataset(run.dev)
-end
-
 -- Scale: raw score -> z by least squares on dev. Calibration: z -> share of the 0..100 scale where dev has those
 -- ("mean"), else the share of dev rows below that z.
 local function calibrate(run)
   assert(run.student:describe {
     score = { type = "z-score", direction = "higher is better", scale = 1.0, shift = 0.0 },
   })
-  local slope, shift = line_through(dev_scores(run), run.dev:column "gold")
+  local slope, shift = line_through(run:dev_scores(), run.dev:column "gold")
   if slope then
     assert(run.student:describe {
       score = { type = "z-score", direction = "higher is better", scale = slope, shift = shift },
     })
   end
-  local z, means = dev_scores(run), run.dev:column "mean"
+  local z, means = run:dev_scores(), run.dev:column "mean"
   local a, b = 1.7, 0.0 -- the logistic nearest to the normal distribution function
   if means then
     for i = 1, #means do means[i] = math.min(math.max(means[i] / 100, 0), 1) end
@@ -73,7 +66,7 @@ local function calibrate(run)
 end
 
 local function metrics_of(run)
-  local z, gold = dev_scores(run), run.dev:column "gold"
+  local z, gold = run:dev_scores(), run.dev:column "gold"
   local low, high = qe.bootstrap("pearson", z, gold, 1000, 0.95, 1)
   return { pearson = qe.pearson(z, gold), pearson_low = low, pearson_high = high, spearman = qe.spearman(z, gold),
            rmse = qe.rmse(z, gold), rows = #gold }
@@ -109,7 +102,7 @@ across models. Inputs of other languages get a score, which means nothing.
 ]]
 
 local function card(run, metrics, languages)
-  local opening = run.options.card ~= "" and read_all(run.options.card) or ("# %s\n"):format(languages)
+  local opening = run.options.card ~= "" and read_text(run.options.card) or ("# %s\n"):format(languages)
   local taught = #run.teachers > 0 and run.recipe.teacher and (", %d teacher(s)"):format(#run.teachers) or ""
   return CARD:format(opening, languages, qe.version(), run.recipe.name, run.seed, taught, run.train:rows(),
     run.data_sha256.train, metrics.pearson, metrics.rows, run.options.storage)
@@ -159,7 +152,7 @@ function package_model.finish(run)
     teachers = run.recipe.teacher and teacher.describe(run.teachers) or qe.json.array {},
   })
   student:set_card(card(run, metrics, languages))
-  student:set_licence(o.license_file ~= "" and read_all(o.license_file) or o.license .. "\n")
+  student:set_licence(o.license_file ~= "" and read_text(o.license_file) or o.license .. "\n")
   student:set_golden(golden_pairs(run))
   return metrics
 end

@@ -1,7 +1,7 @@
 --- A training run: its data, streams of random numbers, student, and the state that checkpoints save. Recipes get one
 -- as their first argument.
 --
---    run.train, run.dev, run.test   datasets (dev and test may be nil); column `gold` holds the human scores
+--    run.train, run.dev             datasets; column `gold` holds the human scores
 --    run.rows                       array of training rows in use (nil: all)
 --    run.options                    values of the options
 --    run.student                    the model that will be saved
@@ -9,12 +9,11 @@
 --    run.state                      everything that lasts: library objects, numbers, strings, tables of these
 -- @module qestrel.run
 local qe = require "qestrel"
+local evaluate = require "qestrel.evaluate"
 local teacher = require "qestrel.teacher"
 
 local Run = {}
 Run.__index = Run
-
-local GOLD_COLUMNS = { "z_mean", "z", "score", "mean" }
 
 --- A message on stderr, unless the run is quiet.
 function Run:say(format, ...)
@@ -51,6 +50,12 @@ end
 --- One pass of the student (or another model) with dropout from the stream NAME.dropout.
 function Run:forward(batch, model, name)
   return (model or self.student):forward(self.tape, batch, { dropout = self:rng((name or "student") .. ".dropout") })
+end
+
+--- Scores of the dev rows by the student as it is now, as its archive would give them.
+function Run:dev_scores()
+  self.student:prepare()
+  return evaluate.scores(self.student, self.dev, self.pool)
 end
 
 local function range(values)
@@ -110,39 +115,12 @@ function Run:augment(path)
   assert(self.train:append_all(data))
 end
 
-local function add_gold(data, wanted, origin)
-  local candidates = wanted ~= "" and { wanted } or GOLD_COLUMNS
-  for _, name in ipairs(candidates) do
-    local values = data:column(name)
-    if values then
-      data:set_column("gold", values)
-      return true
-    end
-  end
-  return nil, ("%s: no column of human scores (%s)"):format(origin, table.concat(candidates, ", "))
-end
-
-local function read_set(source, set, folder, gold)
-  local data = qe.dataset()
-  local ok, problem
-  if folder then
-    ok, problem = data:read_mlqe(source, set)
-  else
-    ok, problem = data:read(source)
-  end
-  if not ok then return nil, problem end
-  ok, problem = add_gold(data, gold, source)
-  if not ok then return nil, problem end
-  return data
-end
-
 local function read_data(self, request)
-  local sets = { train = "train", dev = "dev", test = "test20" }
-  for _, name in ipairs { "train", "dev", "test" } do
+  for _, name in ipairs { "train", "dev" } do
     local source = request.data or request[name]
     local problem
-    if source and not (request.data and name == "test" and not self.with_test) then
-      self[name], problem = read_set(source, sets[name], request.data ~= nil, self.options.gold)
+    if source then
+      self[name], problem = evaluate.read(source, request.data and name, self.options.gold)
       if not self[name] then return nil, problem end
     end
   end
@@ -153,12 +131,12 @@ end
 
 --- A run, set up as far as every recipe needs it: data read, teachers applied, student and streams made.
 -- @param recipe a table, see README
--- @param request data or train, dev, test; teachers, options, seed, threads, quiet
+-- @param request data or train and dev; teachers, options, seed, threads, quiet
 -- @return run, or nil and a message
 function Run.new(recipe, request)
   local self = setmetatable({
     recipe = recipe, options = request.options, seed = request.seed or 1, quiet = request.quiet,
-    folder = request.data, teachers = request.teachers or {}, state = { streams = {} }, with_test = request.with_test,
+    folder = request.data, teachers = request.teachers or {}, state = { streams = {} },
   }, Run)
   local ok, problem = read_data(self, request)
   if not ok then return nil, problem end

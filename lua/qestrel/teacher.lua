@@ -8,16 +8,10 @@
 -- a single file's own second column) are what recipes read; rows that a score file does not name stay NaN.
 -- @module qestrel.teacher
 local qe = require "qestrel"
+local evaluate = require "qestrel.evaluate"
+local lines = require "qestrel.lines"
 
 local teacher = {}
-
-local function read_all(path)
-  local file, problem = io.open(path, "rb")
-  if not file then return nil, problem end
-  local bytes = file:read "a"
-  file:close()
-  return bytes
-end
 
 local function from_file(path, data, name)
   local matched, problem = data:read_scores(path, name)
@@ -28,13 +22,7 @@ end
 local function from_model(path, data, pool)
   local model, problem = qe.open(path)
   if not model then return nil, problem end
-  local with_decoder = model:decoder_inputs() > 0
-  local scorer, pairs_ = qe.scorer(model, pool), {}
-  for i = 1, data:rows() do
-    local source, translation, logprobs = data:pair(i)
-    pairs_[i] = { source, translation, with_decoder and logprobs or nil }
-  end
-  return scorer:score_all(pairs_)
+  return evaluate.scores(model, data, pool)
 end
 
 local function write_pairs(path, data)
@@ -141,7 +129,7 @@ function teacher.describe(names)
     if name:match "^cmd:" then
       list[i] = { kind = "command", sha256 = qe.sha256(name:sub(5)) }
     else
-      list[i] = { kind = name:match "%.qe$" and "archive" or "scores", sha256 = qe.sha256(assert(read_all(name))) }
+      list[i] = { kind = name:match "%.qe$" and "archive" or "scores", sha256 = qe.sha256(assert(lines.text(name))) }
     end
   end
   return qe.json.array(list)

@@ -21,13 +21,6 @@ local train = {}
 
 local CHECKPOINT_STEPS, CHECKPOINT_SECONDS = 100, 10
 
---- Pearson of the student with gold on the dev rows, as archives will score them.
-local function dev_pearson(run)
-  run.student:prepare()
-  local scorer <close> = qe.scorer(run.student, run.pool)
-  return qe.pearson(scorer:score_dataset(run.dev), run.dev:column "gold")
-end
-
 local function stages_of(run)
   local recipe = run.recipe
   local whole = { name = recipe.name, loss = recipe.loss, step = recipe.step, after = recipe.after }
@@ -89,7 +82,7 @@ end
 -- Keeps the best student; says whether to stop.
 local function evaluate(run)
   local loop, best = run.state.loop, run.state.stage_objects.best
-  local pearson = dev_pearson(run)
+  local pearson = qe.pearson(run:dev_scores(), run.dev:column "gold")
   loop.pearson = pearson == pearson and pearson or -2.0
   loop.evaluated = loop.evaluated + 1
   if loop.pearson > loop.best_pearson then

@@ -19,20 +19,12 @@ end
 local Reranker = {}
 Reranker.__index = Reranker
 
-local function read_text(path)
-  local file, problem = io.open(path, "rb")
-  if not file then return nil, problem end
-  local text = file:read "a"
-  file:close()
-  return text
-end
-
 -- From --weights, else the manifest, else the decoder's total alone.
 local function load_weights(path, model)
   local weights = qe.weights()
   local text, problem
   if path then
-    text, problem = read_text(path)
+    text, problem = lines.text(path)
     if not text then return nil, problem end
   elseif model and model:manifest().weights then
     text = qe.json.encode(model:manifest().weights)

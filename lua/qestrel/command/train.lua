@@ -1,4 +1,5 @@
 --- qestrel train
+local evaluate = require "qestrel.evaluate"
 local options = require "qestrel.options"
 local train = require "qestrel.train"
 
@@ -60,9 +61,8 @@ function command.configure(parser)
     .. "\n\nOptions of kd:\n" .. options.help(require("qestrel.recipes.kd").options))
 end
 
-local function test_line(model, path_or_folder, arguments, gold)
-  local evaluate = require "qestrel.evaluate"
-  local data, problem = evaluate.read(path_or_folder, arguments.data and "test20" or nil, gold)
+local function test_line(model, path, gold)
+  local data, problem = evaluate.read(path, nil, gold)
   if not data then return nil, problem end
   local result = evaluate.model(model, data)
   io.stderr:write(("test: Pearson %.4f (%.4f to %.4f), %d rows\n"):format(
@@ -89,7 +89,7 @@ function command.run(arguments, given)
   io.stderr:write(("%s: dev Pearson %.4f\n"):format(arguments.output, problem.pearson))
   if arguments.test then
     local ok
-    ok, problem = test_line(model, arguments.test, arguments, given.gold)
+    ok, problem = test_line(model, arguments.test, given.gold)
     if not ok then return 1, problem end
   end
   return 0
