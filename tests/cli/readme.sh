@@ -9,7 +9,7 @@ ln -s "$SOURCE_DIR/models" "$SOURCE_DIR/examples" .
 mkdir bin
 ln -s "$QESTREL" bin/qestrel
 export PATH=$folder/bin:$PATH
-if ldd "$QESTREL" | grep -qE 'lib(a|t)san'; then # plain lua5.4 cannot load a sanitized module
+if [[ $(ldd "$QESTREL") =~ lib[at]san ]]; then # plain lua5.4 cannot load a sanitized module
   printf '#!/bin/sh\nexec qestrel lua "$@"\n' > bin/lua5.4
   chmod +x bin/lua5.4
 fi

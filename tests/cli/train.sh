@@ -39,4 +39,5 @@ cmp killed.qe whole.qe
 echo "killed $kills times, $(grep -c 'resumed at step' log) resumed, the same model"
 "$QESTREL" eval -m killed.qe --data=test.tsv > out
 grep -q 'Pearson' out
-"$QESTREL" eval -m killed.qe --data=test.tsv --json | grep -q '"pearson"'
+"$QESTREL" eval -m killed.qe --data=test.tsv --json > out
+grep -q '"pearson"' out
