@@ -67,9 +67,11 @@ bool list_word(qe_text *text, qe_text *word) {
   word->size = 0;
   while (word->size < text->size && !is_space(text->data[word->size]))
     word->size++;
+  if (word->size == 0)
+    return false; /* the text may be at NULL, to which nothing can be added */
   text->data += word->size;
   text->size -= word->size;
-  return word->size > 0;
+  return true;
 }
 
 /* Splits at the separator; " |||" at the very end closes a field too, an empty one following it. Returns how many

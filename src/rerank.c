@@ -142,7 +142,7 @@ static int parse_moses_line(qe_weights *weights, qe_text line, const char *origi
   list_word(&line, &word);
   const char *equals = memchr(word.data, '=', word.size);
   const size_t size = equals ? (size_t)(equals - word.data) : 0;
-  if (size == 0 || size >= sizeof name)
+  if (size == 0 || size >= sizeof name || memchr(word.data, '\0', size))
     return error_set(&weights->error, QE_FORMAT, "%s:%zu: \"%.*s\", expected Name= weight ...", origin, number,
                      (int)(word.size > 40 ? 40 : word.size), word.data);
   memcpy(name, word.data, size);

@@ -1,7 +1,7 @@
 /*
 ** test_memory.c - every allocation of the library fails once, in turn: whatever was asked for then fails with
-** QE_MEMORY, nothing crashes, nothing leaks (AddressSanitizer looks), and without a failure all is well. This file takes
-** the place of memory.c.
+** QE_MEMORY, nothing crashes, nothing leaks (AddressSanitizer looks), and without a failure all is well; and scoring that
+** is warm asks for nothing. This file takes the place of memory.c.
 */
 #include "model_fixture.h"
 
@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 static long countdown = -1; /* the allocation that fails; negative: none */
-static long asked;
+static _Atomic long asked;  /* by any thread */
 
 static bool refuses(void) {
   asked++;
@@ -157,6 +157,44 @@ static void test_archives(void **state) {
   unlink(path);
 }
 
+/* Scoring asks for memory until its work areas fit the longest pair, then never again, on any thread. */
+static void warm_scoring(const char *configuration) {
+  enum { PAIRS = 60 };
+  float scores[PAIRS];
+  qe_pair pairs[PAIRS];
+  qe_dataset *data = fixture_data(PAIRS, 4, 30);
+  qe_model *model = fixture_model(configuration, data);
+  qe_pool *pool = qe_pool_new(2);
+  qe_scorer *alone = qe_scorer_new(model, NULL), *team = qe_scorer_new(model, pool);
+  for (size_t i = 0; i < PAIRS; i++) {
+    pairs[i] = qe_dataset_pair(data, i);
+    if (qe_model_decoder_inputs(model) == 0)
+      pairs[i].logprob_count = 0;
+  }
+  asked = 0;
+  assert_int_equal(qe_score(alone, pairs, PAIRS, scores), QE_OK);
+  assert_int_equal(qe_score(team, pairs, PAIRS, scores), QE_OK);
+  assert_true(asked > 0);
+  asked = 0;
+  assert_int_equal(qe_score(alone, pairs, PAIRS, scores), QE_OK);
+  for (size_t i = 0; i < PAIRS; i++)
+    assert_int_equal(qe_score(alone, &pairs[i], 1, &scores[i]), QE_OK);
+  assert_int_equal(qe_score(team, pairs, PAIRS, scores), QE_OK);
+  assert_int_equal(asked, 0);
+  qe_scorer_free(alone);
+  qe_scorer_free(team);
+  qe_pool_free(pool);
+  qe_model_free(model);
+  qe_dataset_free(data);
+}
+
+static void test_warm_scoring(void **state) {
+  (void)state;
+  countdown = -1;
+  warm_scoring(FIXTURE_NGRAMS);
+  warm_scoring(FIXTURE_WORDS);
+}
+
 static void test_lists(void **state) {
   (void)state;
   every_failure(rerank);
@@ -164,6 +202,6 @@ static void test_lists(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = { cmocka_unit_test(test_training), cmocka_unit_test(test_archives),
-                                      cmocka_unit_test(test_lists) };
+                                      cmocka_unit_test(test_lists), cmocka_unit_test(test_warm_scoring) };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

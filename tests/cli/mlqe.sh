@@ -31,3 +31,17 @@ for list in marian.plain marian.wordscores marian.ensemble; do
   sed 's/ QE0= [^ ]*//' "$folder/list" | sort | cmp - <(sort "$data/nbest/$list.nbest")
 done
 echo "trained on MLQE-PE, scored with log-probabilities, read all pairs, reranked real lists"
+
+# Log-probabilities are read as datasets read them: too many lines are told after the scores, a wrong number by its line.
+printf 'a b\tc d\n' > "$folder/one"
+printf -- '-0.5 0.1 -1e-3\n-0.5\n' > "$folder/logprobs"
+status=0
+"$QESTREL" score -m "$folder/decoder.qe" --logprobs "$folder/logprobs" < "$folder/one" > "$folder/scores" \
+  2> "$folder/err" || status=$?
+[ "$status" = 1 ] && [ "$(wc -l < "$folder/scores")" = 1 ]
+grep -q 'has 2 lines, but there were 1 pair' "$folder/err"
+printf -- '-0.5 -inf\n' > "$folder/logprobs"
+status=0
+"$QESTREL" score -m "$folder/decoder.qe" --logprobs "$folder/logprobs" < "$folder/one" 2> "$folder/err" || status=$?
+[ "$status" = 1 ]
+grep -q 'logprobs:1: "-inf", expected a finite number' "$folder/err"

@@ -1,7 +1,6 @@
 /*
-** fuzz_list.c - any bytes as the lines of n-best lists, and as a file of weights. A refused line leaves the list as it
-** was and is named; an accepted one is written back byte for byte; with features and a total added, it is read the same
-** way again.
+** fuzz_list.c - any bytes as the lines of n-best lists. A refused line leaves the list as it was and is named; an
+** accepted one is written back byte for byte; with features and a total added, it is read the same way again.
 */
 #include "core.h"
 
@@ -100,28 +99,10 @@ static void take(qe_list *list, qe_text line, size_t number) {
     demand(before > 0 && qe_list_add(list, line, number) == 1);
 }
 
-static void check_weights(qe_text text) {
-  const char *line = "0 ||| a ||| QE0= 1 F0= 2 ||| 3";
-  size_t order;
-  double total;
-  qe_list *list = qe_list_new();
-  qe_weights *weights = qe_weights_new();
-  demand(list && weights && qe_list_add(list, qe_string(line), 1) == 1);
-  const int status = qe_weights_parse(weights, text, "origin");
-  demand((status == QE_OK) == (*qe_weights_error(weights) == '\0'));
-  demand(status == QE_OK || starts_with(qe_string(qe_weights_error(weights)), "origin:"));
-  const int ranked = qe_list_rank(list, weights, &order, &total);
-  demand(ranked == QE_OK ? order == 0 : *qe_list_error(list) != '\0');
-  demand(status == QE_OK || (ranked == QE_OK && same_number(total, 0)));
-  qe_weights_free(weights);
-  qe_list_free(list);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   qe_text rest = { (const char *)data, size };
   qe_list *list = qe_list_new();
   demand(list != NULL);
-  check_weights(rest);
   for (size_t number = 1; rest.size > 0; number++) {
     const char *end = memchr(rest.data, '\n', rest.size);
     const size_t length = end ? (size_t)(end - rest.data) : rest.size;

@@ -19,6 +19,6 @@ for source in "$root"/tests/fuzz/fuzz_*.c; do
     -lpthread -lm -o "$root/.build/fuzz/$name"
   mkdir -p "$root/.build/fuzz/found/$target"
   echo "== $target"
-  "$root/.build/fuzz/$name" -max_total_time="$seconds" -rss_limit_mb=1024 -max_len=65536 -print_final_stats=1 \
+  "$root/.build/fuzz/$name" -max_total_time="$seconds" -rss_limit_mb=1024 -max_len=65536 -artifact_prefix="$root/.build/fuzz/found/" -print_final_stats=1 \
     "$root/.build/fuzz/found/$target" "$root/tests/fuzz/corpus/$target" 2>&1 | grep -E 'stat::number_of_executed|ERROR|SUMMARY|cov:' | tail -3
 done

@@ -5,6 +5,7 @@ local lines = require "qestrel.lines"
 local command = { summary = "Predict the quality of translations." }
 
 local BATCH = 1024
+local MOST_LOGPROB = 3.4e38 -- of a float
 
 function command.configure(parser)
   parser:option("-m --model", "Model archive."):argname("MODEL.qe"):count "1"
@@ -50,14 +51,18 @@ local function tokens_in(line)
   return select(2, line:gsub("[^%s]+", ""))
 end
 
+-- The rules of qe_dataset_read_logprobs, here for files that may be pipes and belong to pairs that are not read yet.
 local function parse_logprobs(line, where, tokens)
   local values = {}
   for word in line:gmatch "%S+" do
     local value = tonumber(word)
-    if not value or value ~= value or value > 0 then
-      return nil, ("%s: \"%s\" is not a log-probability"):format(where, word)
+    if not value or value ~= value or math.abs(value) > MOST_LOGPROB then
+      return nil, ("%s: \"%s\", expected a finite number"):format(where, word)
     end
     values[#values + 1] = value
+  end
+  if #values == 0 then
+    return nil, where .. ": no number, expected one for each token and one for the end"
   end
   if tokens and #values ~= tokens_in(tokens) + 1 then
     return nil, ("%s: %d numbers for %d tokens and the end"):format(where, #values, tokens_in(tokens))
@@ -77,7 +82,7 @@ local function logprobs_reader(path, tokens_path)
   return function(i)
     if not list[i] then return nil, ("%s: ends before line %d"):format(path, i) end
     return parse_logprobs(list[i], ("%s:%d"):format(path, i), tokens and tokens[i])
-  end
+  end, #list
 end
 
 local function printer(model, arguments)
@@ -106,7 +111,7 @@ local function flush(batch, scorer, print_score)
   end
 end
 
-local function score_all(next_pair, model, arguments, logprobs)
+local function score_all(next_pair, model, arguments, logprobs, logprob_lines)
   local scorer <close> = qe.scorer(model, qe.pool(arguments.threads or 1))
   local print_score, batch, line, bad = printer(model, arguments), {}, 0, 0
   for item in next_pair do
@@ -132,6 +137,10 @@ local function score_all(next_pair, model, arguments, logprobs)
   if scorer:truncated() > 0 then
     io.stderr:write(("%d sides longer than the model's limit were cut\n"):format(scorer:truncated()))
   end
+  if logprobs and line < logprob_lines then
+    return 1, ("%s has %d lines, but there were %d pair%s"):format(
+      arguments.logprobs, logprob_lines, line, line == 1 and "" or "s")
+  end
   return bad > 0 and 1 or 0
 end
 
@@ -143,16 +152,16 @@ function command.run(arguments)
   if arguments.logprobs and model:decoder_inputs() == 0 then
     return 2, arguments.model .. " has no decoder inputs: it cannot use --logprobs"
   end
-  local logprobs, next_pair
+  local logprobs, logprob_lines, next_pair
   if arguments.logprobs then
-    logprobs, problem = logprobs_reader(arguments.logprobs, arguments.logprob_tokens)
-    if not logprobs then return 1, problem end
+    logprobs, logprob_lines = logprobs_reader(arguments.logprobs, arguments.logprob_tokens)
+    if not logprobs then return 1, logprob_lines end
   end
   if arguments.source then
     next_pair, problem = pairs_of_files(arguments.source, arguments.target)
     if not next_pair then return 2, problem end
   end
-  return score_all(next_pair or pairs_of_stdin(), model, arguments, logprobs)
+  return score_all(next_pair or pairs_of_stdin(), model, arguments, logprobs, logprob_lines)
 end
 
 return command
