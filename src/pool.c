@@ -1,10 +1,14 @@
 /*
 ** pool.c - a fixed team of threads. A run hands out parts 0 .. parts-1 one by one; the caller works too. Which thread
-** gets which part is left to chance, so tasks must write to places that depend on the part alone. One run at a time.
+** gets which part is left to chance, so tasks must write to places that depend on the part alone. One run at a time. Runs follow each other closely within a training step, and waking
+** a sleeping thread costs as much as a small run: whoever waits looks for a moment before it sleeps.
 */
 #include "core.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
+
+enum { LOOKS = 4000 }; /* before sleep: some tens of microseconds */
 
 struct qe_pool {
   pthread_mutex_t mutex;
@@ -13,9 +17,17 @@ struct qe_pool {
   int count;          /* of threads */
   pool_task *task;
   void *context;
-  int parts, next, left; /* left: parts not yet finished */
+  int parts, next;
+  atomic_int left;  /* parts not yet finished */
+  atomic_uint runs; /* begun so far */
   bool stop;
 };
+
+static void look_away(void) {
+#ifdef __x86_64__
+  __builtin_ia32_pause();
+#endif
+}
 
 /* Takes parts until none is left. Called and returns with the mutex held. */
 static void work_through(qe_pool *pool) {
@@ -24,7 +36,7 @@ static void work_through(qe_pool *pool) {
     pthread_mutex_unlock(&pool->mutex);
     pool->task(pool->context, part);
     pthread_mutex_lock(&pool->mutex);
-    if (--pool->left == 0)
+    if (atomic_fetch_sub(&pool->left, 1) == 1)
       pthread_cond_signal(&pool->done);
   }
 }
@@ -34,7 +46,12 @@ static void *worker(void *argument) {
   pthread_mutex_lock(&pool->mutex);
   while (!pool->stop) {
     work_through(pool);
-    if (!pool->stop)
+    const unsigned runs = pool->runs;
+    pthread_mutex_unlock(&pool->mutex);
+    for (int look = 0; look < LOOKS && atomic_load(&pool->runs) == runs; look++)
+      look_away();
+    pthread_mutex_lock(&pool->mutex);
+    while (!pool->stop && pool->runs == runs)
       pthread_cond_wait(&pool->work, &pool->mutex);
   }
   pthread_mutex_unlock(&pool->mutex);
@@ -97,8 +114,13 @@ void pool_run(qe_pool *pool, int parts, pool_task *task, void *context) {
   pool->context = context;
   pool->parts = pool->left = parts;
   pool->next = 0;
+  pool->runs++;
   pthread_cond_broadcast(&pool->work);
   work_through(pool);
+  pthread_mutex_unlock(&pool->mutex);
+  for (int look = 0; look < LOOKS && atomic_load(&pool->left) > 0; look++)
+    look_away();
+  pthread_mutex_lock(&pool->mutex);
   while (pool->left > 0)
     pthread_cond_wait(&pool->done, &pool->mutex);
   pool->parts = pool->next = 0;
