@@ -1,7 +1,8 @@
 /*
 ** pool.c - a fixed team of threads. A run hands out parts 0 .. parts-1 one by one; the caller works too. Which thread
-** gets which part is left to chance, so tasks must write to places that depend on the part alone. One run at a time. Runs follow each other closely within a training step, and waking
-** a sleeping thread costs as much as a small run: whoever waits looks for a moment before it sleeps.
+** gets which part is left to chance, so tasks must write to places that depend on the part alone. One run at a time.
+** Runs follow each other closely within a training step, and waking a sleeping thread costs as much as a small run: so
+** whoever waits looks for a moment before it sleeps.
 */
 #include "core.h"
 

@@ -30,8 +30,6 @@ for list in marian.plain marian.wordscores marian.ensemble; do
   [ "$(wc -l < "$folder/list")" = "$(wc -l < "$data/nbest/$list.nbest")" ]
   sed 's/ QE0= [^ ]*//' "$folder/list" | sort | cmp - <(sort "$data/nbest/$list.nbest")
 done
-echo "trained on MLQE-PE, scored with log-probabilities, read all pairs, reranked real lists"
-
 # Log-probabilities are read as datasets read them: too many lines are told after the scores, a wrong number by its line.
 printf 'a b\tc d\n' > "$folder/one"
 printf -- '-0.5 0.1 -1e-3\n-0.5\n' > "$folder/logprobs"
@@ -45,3 +43,4 @@ status=0
 "$QESTREL" score -m "$folder/decoder.qe" --logprobs "$folder/logprobs" < "$folder/one" 2> "$folder/err" || status=$?
 [ "$status" = 1 ]
 grep -q 'logprobs:1: "-inf", expected a finite number' "$folder/err"
+echo "trained on MLQE-PE, scored with log-probabilities, read all pairs, reranked real lists"

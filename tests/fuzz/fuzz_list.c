@@ -3,17 +3,13 @@
 ** accepted one is written back byte for byte; with features and a total added, it is read the same way again.
 */
 #include "core.h"
+#include "demand.h"
 
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void demand(bool holds) {
-  if (!holds)
-    abort();
-}
 
 static bool same(qe_text a, qe_text b) {
   return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
