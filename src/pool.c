@@ -113,7 +113,8 @@ void pool_run(qe_pool *pool, int parts, pool_task *task, void *context) {
   pthread_mutex_lock(&pool->mutex);
   pool->task = task;
   pool->context = context;
-  pool->parts = pool->left = parts;
+  pool->parts = parts;
+  pool->left = parts;
   pool->next = 0;
   pool->runs++;
   pthread_cond_broadcast(&pool->work);
