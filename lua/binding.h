@@ -123,6 +123,7 @@ void open_optimiser(lua_State *L);
 void open_model(lua_State *L);
 void open_scorer(lua_State *L);
 void open_list(lua_State *L);
+void open_guard(lua_State *L);
 void open_measure(lua_State *L);
 void open_archive(lua_State *L);
 void open_json(lua_State *L);

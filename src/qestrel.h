@@ -169,6 +169,38 @@ QE_API int qe_list_rank(qe_list *list, const qe_weights *weights, size_t *order,
 ** call on this list. */
 QE_API qe_text qe_list_line(qe_list *list, size_t index, double total);
 
+/* Guards against degenerate winners. Each finds one kind of fault in a translation; a candidate is vetoed when it has
+** more of it than the decoder's first choice, so a switch never adds a fault, and one that both have vetoes nothing. */
+typedef enum qe_guard {
+  QE_GUARD_COPY = 1 << 0,        /* most words are the source's, or all */
+  QE_GUARD_EMPTY = 1 << 1,       /* no visible character */
+  QE_GUARD_LENGTH = 1 << 2,      /* under half or over twice the first choice's, and farther from the source's */
+  QE_GUARD_REPETITION = 1 << 3,  /* 1 to 4 words three times running, or many runs of four words again */
+  QE_GUARD_NUMBER = 1 << 4,      /* a number of the source is missing, or one is there that it has not */
+  QE_GUARD_NEGATION = 1 << 5,    /* source and first choice deny and this does not, or the other way round */
+  QE_GUARD_NAME = 1 << 6,        /* a name that source and first choice spell alike is missing */
+  QE_GUARD_PLACEHOLDER = 1 << 7, /* {0} %s $NAME <b> &amp; addresses: missing or added */
+  QE_GUARD_SCRIPT = 1 << 8       /* over 30 % of the letters in scripts that the first choice uses less */
+} qe_guard;
+QE_API const char *qe_guard_names(void); /* "copy empty ...", in the order of the bits */
+/* "all", "none", "copy,number", "all,-name", "-name" (all but that one), "" (none) -> bits, or QE_USE where a name is
+** unknown; the bits then are as before. */
+QE_API int qe_guards_parse(const char *text, unsigned *bits);
+
+/* The room that guards work in; nothing is allocated once it is warm. */
+typedef struct qe_guards qe_guards;
+QE_API qe_guards *qe_guards_new(void);
+QE_API void qe_guards_free(qe_guards *guards);
+QE_API const char *qe_guards_error(const qe_guards *guards);
+/* Languages, "et" or "en-GB"; NULL for unknown. Negation is known in en de et ro ru ne si zh es; where a language is
+** unknown or another one, only words count that are negations in any. If both are the same, copies are no fault. */
+QE_API int qe_guards_languages(qe_guards *guards, const char *source, const char *target);
+/* vetoes[i] = those of the `enabled` guards that candidate i would be refused by in place of candidates[first]; any bytes
+** are accepted. Where the source is not known (size 0), number and placeholder compare with the first choice alone and
+** copy, negation and name are silent. The first 1024 numbers and placeholders of a text count. */
+QE_API int qe_guards_check(qe_guards *guards, unsigned enabled, qe_text source, const qe_text *candidates,
+                           size_t count, size_t first, unsigned *vetoes);
+
 /* ------------------------------------------------------------------------------------------------------------
 ** Ring 3: measure. n values each; NaN where undefined (constant input, n too small).
 */

@@ -1,0 +1,83 @@
+/*
+** guard.h - what the guards of reranking see in a text, private. A reading is made of one text in three steps: markup.c
+** takes placeholders out and leaves plain text, reading.c cuts that into words and counts characters, numeral.c finds
+** the numbers; negation.c then looks at the words. Readings keep their memory for the next text.
+*/
+#ifndef QE_GUARD_H
+#define QE_GUARD_H
+#include "text.h"
+
+enum { MOST_FOUND = 1024 }; /* placeholders, and numbers, of one text; what follows is not looked at */
+
+/* A number: significand times a power of ten; the significand ends with a digit other than 0, or is 0. One of more than
+** 18 digits is a hash of them with the highest bit set. */
+struct numeral {
+  uint64_t significand;
+  int32_t exponent;
+  int32_t shift;  /* of a magnitude that follows: 6 for "million"; 0 for none */
+  bool afternoon; /* "pm" follows */
+  bool used;      /* has its partner, while two texts are compared */
+};
+
+struct numerals {
+  struct numeral *items;
+  size_t count, room;
+};
+
+enum word_kind { WORD_MARK, WORD_NUMBER, WORD_LETTERS, WORD_IDEOGRAPH };
+enum {
+  SCRIPTS = 32,
+  SCRIPT_NONE = 0,
+  SCRIPT_LATIN,
+  SCRIPT_GREEK,
+  SCRIPT_CYRILLIC,
+  SCRIPT_ARMENIAN,
+  SCRIPT_FIRST_OTHER
+};
+
+struct reading {
+  char *plain; /* the text without its placeholders */
+  size_t plain_size, plain_room;
+  uint64_t *placeholders; /* hashes in rising order */
+  size_t placeholder_count, placeholder_room;
+  size_t escapes; /* of the placeholders, those that are character references, "&amp;" */
+  struct words words;
+  char *folded;            /* the words in lower case, one after another */
+  uint32_t *folded_offset; /* words.count + 1 */
+  unsigned char *kinds;    /* enum word_kind per word */
+  uint64_t *hashes;        /* of the folded words, in their order */
+  uint64_t *sorted;        /* those of words with letters, in rising order */
+  uint64_t *grams;         /* those of runs of four words, in rising order */
+  size_t folded_room, folded_offset_room, kinds_room, hashes_room, sorted_room, grams_room;
+  size_t sorted_count, gram_count;
+  size_t length;                    /* characters that are seen; an ideograph counts three */
+  bool visible;                     /* in the text as it came */
+  size_t letters[SCRIPTS];          /* by script, weighted alike */
+  struct numerals numerals, spoken; /* spoken: number words */
+};
+
+/* ---- markup.c ---- */
+int markup_read(struct reading *reading, qe_text text);
+
+/* ---- reading.c ---- */
+int reading_of(struct reading *reading, qe_text text);
+void reading_free(struct reading *reading);
+qe_text reading_word(const struct reading *reading, size_t number);   /* as it was */
+qe_text reading_folded(const struct reading *reading, size_t number); /* in lower case */
+int reading_script(int32_t point);
+void reading_sort(uint64_t *items, size_t count);
+/* "word" is that word, "word*" a beginning, "*word" an end. */
+bool reading_matches(qe_text word, qe_text pattern);
+
+/* ---- numeral.c ---- */
+int numerals_read(struct reading *reading);
+int numeral_digit(int32_t point); /* 0..9 for a decimal digit of any script, else -1 */
+/* How many numbers one has and the other lacks. Number words of the two, or of `witness`, excuse a number. */
+size_t numerals_differing(struct reading *source, struct reading *text, const struct reading *witness);
+
+/* ---- negation.c ---- */
+enum negation { NEGATION_ABSENT, NEGATION_UNCLEAR, NEGATION_PRESENT };
+int negation_language(const char *code); /* from 0; -1 for none and those without a list */
+enum negation negation_of(const struct reading *reading, int language);
+
+#endif
