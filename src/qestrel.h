@@ -189,6 +189,36 @@ typedef struct qe_interval {
 QE_API int qe_bootstrap(qe_statistic *statistic, const double *x, const double *y, size_t n, size_t draws,
                         double level, uint64_t seed, qe_interval *interval);
 
+/* Weights of features, fitted on n-best lists for a corpus metric: coordinate search with exact line search over the
+** envelopes of the lists (Och 2003) from several starts. A tuner holds, per candidate, `features` values and `size`
+** statistics; statistics of the picked candidates are summed and handed to the objective. */
+typedef struct qe_tuner qe_tuner;
+typedef double qe_objective(void *context, const double *sums); /* of the summed statistics; higher is better */
+typedef struct qe_tuning_options {
+  size_t restarts; /* random ones, beside each feature alone and all alike */
+  size_t folds;    /* of the cross-validated estimate; below 2: none */
+  size_t draws;    /* of the bootstrap over lists */
+  double level;    /* of the intervals */
+  uint64_t seed;
+  int negative; /* weights may be negative */
+  int simplest; /* needs folds. The one-standard-error rule: as few features as keep the held-out objective within
+                ** one standard error of the best; none, and the decoder's order stays, where the gain is not there */
+} qe_tuning_options;
+typedef struct qe_tuning {
+  double first, best, tuned;        /* the objective of first candidates, of the best point, of the returned one */
+  double validated;                 /* of picks by as many weights, found without the list; NaN without folds */
+  qe_interval gain, validated_gain; /* tuned - first and validated - first: paired bootstrap over lists */
+} qe_tuning;
+QE_API qe_tuner *qe_tuner_new(size_t features, size_t size);
+QE_API void qe_tuner_free(qe_tuner *tuner);
+QE_API const char *qe_tuner_error(const qe_tuner *tuner);
+/* One list: count x features values and count x size statistics, finite, in the decoder's order; copied. */
+QE_API int qe_tuner_add(qe_tuner *tuner, const double *values, const double *statistics, size_t count);
+QE_API qe_tuning_options qe_tuning_defaults(void); /* 20 restarts, 5 folds, 1000 draws, level .95, simplest */
+/* weights[]: one per feature, magnitudes sum to 1, or all 0. Same lists, same options, same bits. */
+QE_API int qe_tuner_run(qe_tuner *tuner, qe_objective *objective, void *context, const qe_tuning_options *options,
+                        double *weights, qe_tuning *result);
+
 /* ------------------------------------------------------------------------------------------------------------
 ** Ring 4: data
 */
