@@ -7,6 +7,18 @@
 
 #include <math.h>
 
+static void edits_free(struct edits *edits) {
+  symbols_free(&edits->references);
+  symbols_free(&edits->shifted);
+  symbols_free(&edits->candidate);
+  symbols_free(&edits->first);
+  symbols_free(&edits->rows);
+  symbols_free(&edits->rolling);
+  symbols_free(&edits->places);
+  symbols_free(&edits->wrong_words);
+  symbols_free(&edits->wrong_references);
+}
+
 qe_metric *qe_metric_new(void) {
   return memory_new(1, sizeof(qe_metric));
 }
@@ -22,6 +34,7 @@ void qe_metric_free(qe_metric *metric) {
   trie_free(&metric->spelling);
   ngrams_free(&metric->characters);
   ngrams_free(&metric->words);
+  edits_free(&metric->edits);
   memory_free(metric);
 }
 
@@ -30,7 +43,7 @@ const char *qe_metric_error(const qe_metric *metric) {
 }
 
 int qe_metric_choose(qe_metric *metric, const char *name) {
-  static const struct metric_kind *const kinds[] = { &metric_chrf, &metric_chrf_words, &metric_bleu };
+  static const struct metric_kind *const kinds[] = { &metric_chrf, &metric_chrf_words, &metric_bleu, &metric_ter };
   const char *colon = strchr(name, ':');
   const size_t size = colon ? (size_t)(colon - name) : strlen(name);
   const struct metric_kind *kind = NULL;

@@ -77,7 +77,14 @@ struct metric_kind {
 };
 extern const struct metric_kind metric_chrf, metric_chrf_words, metric_bleu, metric_ter;
 
-struct ter;
+/* What ter.c works in. */
+struct edits {
+  struct symbols references; /* their words, one after the other */
+  struct symbols shifted, candidate;
+  struct symbols first, rows, rolling; /* of the matrix of distances */
+  struct symbols places, wrong_words, wrong_references;
+};
+
 struct qe_metric {
   struct error error;
   const struct metric_kind *kind;
@@ -86,7 +93,9 @@ struct qe_metric {
   struct symbols lengths;               /* of the references */
   struct symbols text[2], ids, matches; /* scratch */
   struct trie spelling;
+  uint32_t known; /* nodes of the references' spelling */
   struct ngrams characters, words;
+  struct edits edits;
 };
 
 #endif
