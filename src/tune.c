@@ -321,7 +321,7 @@ static void start_point(const struct search *search, size_t number, const bool *
 }
 
 /* The best of all starts, in `weights`; `trial` is room for one point. */
-static double search_best(const struct search *search, const bool *use, double *weights, double *trial) {
+static void search_best(const struct search *search, const bool *use, double *weights, double *trial) {
   const size_t features = search->tuner->features;
   qe_rng rng;
   qe_rng_seed(&rng, search->options->seed, "tune");
@@ -336,7 +336,6 @@ static double search_best(const struct search *search, const bool *use, double *
     best = value;
     memcpy(weights, trial, features * sizeof *weights);
   }
-  return best;
 }
 
 /* ---- how sure ---- */
@@ -429,24 +428,35 @@ static void leave_out_least(const struct search *search, const struct path *path
   }
 }
 
-/* From the best point of all to the decoder's order; returns the objective of the best. */
+static void fill_path(const struct search *search, const struct path *path) {
+  for (size_t size = search->tuner->features;; size--) {
+    const size_t count = keep_in_use(search, path, path->next);
+    for (; size > count; size--)
+      copy_weights(search, path_point(search, path, size), path->next);
+    copy_weights(search, path_point(search, path, size), path->next);
+    if (size == 0)
+      return;
+    leave_out_least(search, path, path_point(search, path, size));
+  }
+}
+
+/* From the best point of all to the decoder's order; returns the objective of the best. A search that began with fewer
+** features may have come to a better end: then it is the end for more features too. */
 static double walk(const struct search *search, const struct path *path) {
   const size_t features = search->tuner->features;
   for (size_t k = 0; k < features; k++)
     path->use[k] = true;
-  double *best = path_point(search, path, features);
-  const double value = search_best(search, path->use, best, path->trial);
-  copy_weights(search, path->next, best);
-  for (size_t size = features;; size--) {
-    const double *point = path->next;
-    size_t count = keep_in_use(search, path, point);
-    for (; size > count; size--)
-      copy_weights(search, path_point(search, path, size), point);
-    copy_weights(search, path_point(search, path, size), point);
-    if (size == 0)
-      return value;
-    leave_out_least(search, path, path_point(search, path, size));
+  search_best(search, path->use, path->next, path->trial);
+  fill_path(search, path);
+  double best = objective_at(search, path_point(search, path, 0));
+  for (size_t size = 1; size <= features; size++) {
+    const double value = objective_at(search, path_point(search, path, size));
+    if (value > best)
+      best = value;
+    else
+      copy_weights(search, path_point(search, path, size), path_point(search, path, size - 1));
   }
+  return best;
 }
 
 /* ---- scale ---- */

@@ -141,7 +141,7 @@ static void noise_gains_nothing(void **state) {
       magnitude += weights[k];
     kept += magnitude == 0;
     promised += result.validated_gain.low > 0;
-    assert_true(result.best >= result.first);
+    assert_true(result.best >= result.first && result.best >= result.tuned);
     risen += result.best > result.first;
     qe_tuner_free(tuner);
     free(world);
@@ -179,6 +179,7 @@ static void same_bits_every_time(void **state) {
   const qe_tuning first = tune(tuner, &options, one), second = tune(tuner, &options, other);
   assert_memory_equal(one, other, sizeof one);
   assert_memory_equal(&first, &second, sizeof first);
+  assert_true(first.best >= first.tuned);
   qe_tuner_free(tuner);
   free(world);
 }
