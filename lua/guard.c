@@ -79,6 +79,7 @@ static void push_names(lua_State *L, unsigned bits) {
 static int guards_check(lua_State *L) {
   size_t count;
   qe_text source = { NULL, 0 };
+  lua_settop(L, 5);
   if (!lua_isnoneornil(L, 2))
     source.data = luaL_checklstring(L, 2, &source.size);
   const qe_text *candidates = check_texts(L, 3, &count);

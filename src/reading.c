@@ -31,7 +31,7 @@ enum {
   HAN,
   OTHER
 };
-_Static_assert(OTHER < SCRIPTS, "scripts are numbered below SCRIPTS");
+_Static_assert((int)OTHER < (int)SCRIPTS, "scripts are numbered below SCRIPTS");
 
 static const struct script_range script_ranges[] = {
   { 0x41, 0x2af, SCRIPT_LATIN },
