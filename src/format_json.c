@@ -551,13 +551,22 @@ static const struct feature *put_values(struct writer *writer, const struct feat
   }
 }
 
+/* Whether it would be read again. */
+static bool check_label(struct writer *writer, qe_text name) {
+  if (name.size == 0 || list_names_feature(name))
+    return true;
+  error_set(&writer->list->error, QE_FORMAT, "a feature named %.*s cannot be written as %s", text_width(name),
+            name.data, writer->format->name);
+  return false;
+}
+
 static void put_feature_object(struct writer *writer, size_t index) {
   struct features features = { NULL, 0, 0 };
   const char *separator = ", \"features\": {";
   if (!features_collect(&features, writer->list, index) || !features_chain(&features))
     writer->failed = true;
   for (size_t i = 0; !writer->failed && i < features.count; i++) {
-    if (features.items[i].repeated)
+    if (features.items[i].repeated || !check_label(writer, features.items[i].name))
       continue;
     const bool array = count_values(&features, &features.items[i]) != 1;
     put_key(writer, separator, features.items[i].name);
@@ -656,7 +665,8 @@ static int put_columns(struct writer *writer, const size_t *order, size_t count)
   }
   writer->failed = writer->failed || !features_chain(&features);
   for (size_t i = 0; i < features.count && !writer->failed; i++)
-    if (!features.items[i].repeated && check_name(writer->list, features.items[i].name) == QE_OK)
+    if (!features.items[i].repeated && check_label(writer, features.items[i].name) &&
+        check_name(writer->list, features.items[i].name) == QE_OK)
       put_column(writer, &features, &features.items[i], count);
   features_free(&features);
   return writer->list->error.status;

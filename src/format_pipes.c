@@ -344,7 +344,7 @@ static qe_text between_of(const struct writer *writer, const struct candidate *c
 static void put_word_scores(struct writer *writer, const struct candidate *candidate) {
   qe_text scores = list_token_scores(candidate), between = candidate->hypothesis.between, word;
   double value;
-  if (!scores.data || (scores.data >= between.data && scores.data <= between.data + between.size))
+  if (between.size > 0 && scores.data >= between.data && scores.data <= between.data + between.size)
     return;
   put_string(writer, " ||| WordScores=");
   while (list_number(&scores, &word, &value)) {
@@ -363,11 +363,14 @@ void pipes_print(struct writer *writer, size_t index, size_t place, double total
   (void)place;
   put_id_and_text(writer, candidate);
   put_field(writer, between_of(writer, candidate));
-  if (text_is(qe_string(writer->format->name), "marian"))
+  const bool scored = text_is(qe_string(writer->format->name), "marian") && list_token_scores(candidate).data;
+  if (scored)
     put_word_scores(writer, candidate);
   const size_t start = writer->size;
   put(writer, separator, SEPARATOR);
   const bool any = put_features(writer, index);
+  if (!any && scored)
+    writer->size = start; /* WordScores stand in for features */
   const qe_text after = candidate->hypothesis.after;
   if (number.size > 0 || are_unlabelled(candidate->hypothesis.features) || after.size > 0) {
     put(writer, separator, SEPARATOR);

@@ -108,7 +108,7 @@ static bool pass_value(struct json *json, int depth) {
 
 bool json_open(struct json *json, qe_text text, char kind) {
   *json = (struct json){ text.data, text.data ? text.data + text.size : NULL, true };
-  return take(json, kind);
+  return text.data && take(json, kind);
 }
 
 static int take_value(struct json *json, qe_text *value) {

@@ -228,7 +228,8 @@ static bool reads_again(struct writer *writer, size_t start, const struct candid
   char room[40];
   const qe_text number = total_text(candidate, total, room);
   double expected = NAN;
-  number_parse(number, &expected);
+  if (number.size > 0)
+    number_parse(number, &expected);
   const bool same = taken && text_same(again.hypothesis.text, fields->text) &&
                     (writer->format->counted || text_same(again.hypothesis.id, fields->id)) &&
                     same_total(again.hypothesis.total, expected);
