@@ -130,6 +130,8 @@ void open_scorer(lua_State *L);
 void open_list(lua_State *L);
 void open_reader(lua_State *L);
 void open_measure(lua_State *L);
+void open_reference(lua_State *L);
+void open_tune(lua_State *L);
 void open_archive(lua_State *L);
 void open_json(lua_State *L);
 

@@ -80,9 +80,10 @@ int luaopen_qestrel(lua_State *L) {
     { "clock", seconds },   { "threads", threads }, { "stderr_is_terminal", stderr_is_terminal },
     { NULL, NULL }
   };
-  static void (*const parts[])(lua_State *) = { open_rng,    open_dataset,   open_batch,   open_tape,   open_tensor,
-                                                open_params, open_optimiser, open_model,   open_scorer, open_list,
-                                                open_reader, open_measure,   open_archive, open_json };
+  static void (*const parts[])(lua_State *) = {
+    open_rng,    open_dataset, open_batch,   open_tape,      open_tensor, open_params, open_optimiser, open_model,
+    open_scorer, open_list,    open_measure, open_reference, open_tune,   open_reader, open_archive,   open_json,
+  };
   luaL_checkversion(L);
   luaL_newlib(L, functions);
   for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)

@@ -195,7 +195,8 @@ QE_API size_t qe_reader_lines(const qe_reader *reader);      /* read so far */
 QE_API size_t qe_reader_skipped(const qe_reader *reader); /* of them, how many were padding or no part of a list */
 
 /* Weights of features: name -> one weight per value. From JSON {"QE0": 0.7, "F0": [0.1, 0.2]} or a Moses file
-** with a [weight] section ("QE0= 0.7"). "total" is the decoder's total. */
+** with a [weight] section ("QE0= 0.7"). "total" is the decoder's total, "first" is 1 for the
+** first candidate of a list whose totals differ: the margin by which another one must be better. */
 typedef struct qe_weights qe_weights;
 QE_API qe_weights *qe_weights_new(void);
 QE_API void qe_weights_free(qe_weights *weights);
@@ -238,6 +239,59 @@ typedef struct qe_interval {
 /* Percentile bootstrap over rows: central `level` (e.g. .95) of `draws` resamples. */
 QE_API int qe_bootstrap(qe_statistic *statistic, const double *x, const double *y, size_t n, size_t draws,
                         double level, uint64_t seed, qe_interval *interval);
+
+/* Metrics that compare translations with references; the scores are those of sacreBLEU 2. A segment is a vector of
+** statistics and a corpus the sum of them, so that resamples and line searches are sums, too.
+**   "chrf"    chrF2, characters up to 6          "chrf++"  words up to 2 besides
+**   "bleu"    of 4 orders, smoothing "exp"; "bleu:NAME" chooses the tokenizer: 13a (the default), zh, intl, char, none
+**   "ter"     edits and shifts per word of the reference, case ignored; lower is better
+** Of several references, chrF takes the best, TER the fewest edits and the mean length, BLEU clips to the largest
+** counts and takes the nearest length. Any bytes are accepted: malformed UTF-8 is repaired with U+FFFD. */
+typedef struct qe_metric qe_metric;
+QE_API qe_metric *qe_metric_new(void);
+QE_API void qe_metric_free(qe_metric *metric);
+QE_API const char *qe_metric_error(const qe_metric *metric);
+QE_API int qe_metric_choose(qe_metric *metric, const char *name); /* forgets the references */
+QE_API size_t qe_metric_size(const qe_metric *metric);            /* numbers in a vector; 0 if none was chosen */
+QE_API int qe_metric_direction(const qe_metric *metric);          /* 1: higher is better, -1: lower */
+/* Prepares the references (one or more) of the hypotheses that follow, as many as there are. */
+QE_API int qe_metric_reference(qe_metric *metric, const qe_text *references, size_t count);
+/* statistics[qe_metric_size] of a hypothesis; allocates nothing once warm. */
+QE_API int qe_metric_statistics(qe_metric *metric, qe_text hypothesis, double *statistics);
+/* 0..100 (TER: 0 and up): of the sums over segments, and of the statistics of one segment. The two differ for BLEU,
+** which scores a short sentence by the orders that it has. NaN if no metric was chosen. */
+QE_API double qe_metric_corpus(const qe_metric *metric, const double *sums);
+QE_API double qe_metric_sentence(const qe_metric *metric, const double *statistics);
+
+/* Weights of features, fitted on n-best lists for a corpus metric: coordinate search with exact line search over the
+** envelopes of the lists (Och 2003) from several starts. A tuner holds, per candidate, `features` values and `size`
+** statistics; statistics of the picked candidates are summed and handed to the objective. */
+typedef struct qe_tuner qe_tuner;
+typedef double qe_objective(void *context, const double *sums); /* of the summed statistics; higher is better */
+typedef struct qe_tuning_options {
+  size_t restarts; /* random ones, beside each feature alone and all alike */
+  size_t folds;    /* of the cross-validated estimate; below 2: none */
+  size_t draws;    /* of the bootstrap over lists */
+  double level;    /* of the intervals */
+  uint64_t seed;
+  int negative; /* weights may be negative */
+  int simplest; /* needs folds. The one-standard-error rule: as few features as keep the held-out objective within
+                ** one standard error of the best; none, and the decoder's order stays, where the gain is not there */
+} qe_tuning_options;
+typedef struct qe_tuning {
+  double first, best, tuned;        /* the objective of first candidates, of the best point, of the returned one */
+  double validated;                 /* of picks by as many weights, found without the list; NaN without folds */
+  qe_interval gain, validated_gain; /* tuned - first and validated - first: paired bootstrap over lists */
+} qe_tuning;
+QE_API qe_tuner *qe_tuner_new(size_t features, size_t size);
+QE_API void qe_tuner_free(qe_tuner *tuner);
+QE_API const char *qe_tuner_error(const qe_tuner *tuner);
+/* One list: count x features values and count x size statistics, finite, in the decoder's order; copied. */
+QE_API int qe_tuner_add(qe_tuner *tuner, const double *values, const double *statistics, size_t count);
+QE_API qe_tuning_options qe_tuning_defaults(void); /* 20 restarts, 5 folds, 1000 draws, level .95, simplest */
+/* weights[]: one per feature, magnitudes sum to 1, or all 0. Same lists, same options, same bits. */
+QE_API int qe_tuner_run(qe_tuner *tuner, qe_objective *objective, void *context, const qe_tuning_options *options,
+                        double *weights, qe_tuning *result);
 
 /* ------------------------------------------------------------------------------------------------------------
 ** Ring 4: data

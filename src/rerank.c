@@ -1,7 +1,8 @@
 /*
 ** rerank.c - the weighted sum of features that decides the order of a list. Weights are names with one weight per
 ** value; "total" stands for the decoder's total. Equal sums keep the decoder's order and a sum that is not a number
-** comes last. A list in which nothing has a total keeps its order under "total".
+** comes last. A list in which nothing has a total keeps its order under "total". "first" is 1 for the decoder's first
+** choice where totals differ: its weight is the margin by which another candidate must be better.
 */
 #include "list.h"
 
@@ -231,18 +232,46 @@ static int add_feature(qe_list *list, const struct weight *weight, size_t index,
   return QE_OK;
 }
 
-static int weighted_sum(qe_list *list, const qe_weights *weights, bool totals, size_t index, double *sum) {
+static bool totals_differ(const qe_list *list) {
+  for (size_t i = 1; i < list->count; i++) {
+    const double a = list->candidates[0].hypothesis.total, b = list->candidates[i].hypothesis.total;
+    if (a < b || a > b || isnan(a) != isnan(b))
+      return true;
+  }
+  return false;
+}
+
+/* What "total" and "first" depend on, besides the candidate. */
+struct decoder {
+  bool totals, differ;
+};
+
+/* Those two stand for no feature of the line; false for other names. */
+static bool decoder_feature(const qe_list *list, struct decoder decoder, const char *name, size_t index,
+                            double *value) {
+  if (strcmp(name, "total") == 0)
+    *value = decoder.totals ? list->candidates[index].hypothesis.total : 0;
+  else if (strcmp(name, "first") == 0)
+    *value = index == 0 && decoder.differ;
+  else
+    return false;
+  return true;
+}
+
+static int weighted_sum(qe_list *list, const qe_weights *weights, struct decoder decoder, size_t index,
+                        double *sum) {
+  double value;
   *sum = 0;
   for (size_t i = 0; i < weights->count; i++) {
     const struct weight *weight = &weights->items[i];
-    if (strcmp(weight->name, "total") != 0) {
+    if (!decoder_feature(list, decoder, weight->name, index, &value)) {
       if (add_feature(list, weight, index, sum) != QE_OK)
         return list->error.status;
     } else if (weight->count != 1) {
-      return error_set(&list->error, QE_FORMAT, "the total is one value, there are %zu weights for it",
+      return error_set(&list->error, QE_FORMAT, "the %s is one value, there are %zu weights for it", weight->name,
                        weight->count);
-    } else if (totals) {
-      *sum += weight->values[0] * list->candidates[index].hypothesis.total;
+    } else {
+      *sum += weight->values[0] * value;
     }
   }
   return QE_OK;
@@ -267,10 +296,10 @@ int qe_list_rank(qe_list *list, const qe_weights *weights, size_t *order, double
   struct ranked *ranked = memory_new(list->count, sizeof *ranked);
   if (!ranked)
     return error_memory(&list->error);
-  const bool with_totals = any_total(list);
+  const struct decoder decoder = { any_total(list), totals_differ(list) };
   for (size_t i = 0; i < list->count && list->error.status == QE_OK; i++) {
     ranked[i].index = i;
-    weighted_sum(list, weights, with_totals, i, &ranked[i].sum);
+    weighted_sum(list, weights, decoder, i, &ranked[i].sum);
   }
   if (list->error.status == QE_OK) {
     for (size_t i = 0; totals && i < list->count; i++)

@@ -121,6 +121,27 @@ static int rerank(void) {
   return status;
 }
 
+static int measure_with(const char *name, qe_metric *metric) {
+  const qe_text references[] = { qe_string("a b c d, e \xff f"), qe_string("d e a b c") };
+  double statistics[24];
+  int status = qe_metric_choose(metric, name);
+  if (status == QE_OK)
+    status = qe_metric_reference(metric, references, 2);
+  if (status == QE_OK)
+    status = qe_metric_statistics(metric, qe_string("e f x a b c D the rest of it"), statistics);
+  return status;
+}
+
+static int measure(void) {
+  static const char *const names[] = { "chrf++", "ter", "bleu:zh" };
+  qe_metric *metric = qe_metric_new();
+  int status = metric ? QE_OK : QE_MEMORY;
+  for (size_t i = 0; i < 3 && status == QE_OK; i++)
+    status = measure_with(names[i], metric);
+  qe_metric_free(metric);
+  return status;
+}
+
 static void every_failure(int scenario(void)) {
   countdown = -1;
   asked = 0;
@@ -200,8 +221,23 @@ static void test_lists(void **state) {
   every_failure(rerank);
 }
 
+static void test_metrics(void **state) {
+  static const char *const names[] = { "chrf++", "ter", "bleu" };
+  (void)state;
+  every_failure(measure);
+  qe_metric *metric = qe_metric_new();
+  for (size_t i = 0; i < 3; i++) {
+    assert_int_equal(measure_with(names[i], metric), QE_OK);
+    asked = 0;
+    assert_int_equal(measure_with(names[i], metric), QE_OK);
+    assert_int_equal(asked, 0);
+  }
+  qe_metric_free(metric);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = { cmocka_unit_test(test_training), cmocka_unit_test(test_archives),
-                                      cmocka_unit_test(test_lists), cmocka_unit_test(test_warm_scoring) };
+                                      cmocka_unit_test(test_lists), cmocka_unit_test(test_warm_scoring),
+                                      cmocka_unit_test(test_metrics) };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

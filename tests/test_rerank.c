@@ -273,12 +273,41 @@ static void test_random_lists(void **state) {
     check_random_list(&rng, 20 + qe_rng_below(&rng, SIZE - 20)); /* so many that one of them has a total */
 }
 
+static void first_of(const char *const *lines, size_t count, const char *text, size_t expected) {
+  size_t order[4];
+  qe_list *list = list_of(lines, count);
+  qe_weights *weights = weights_of(text);
+  assert_int_equal(qe_list_rank(list, weights, order, NULL), QE_OK);
+  assert_int_equal(order[0], expected);
+  qe_weights_free(weights);
+  qe_list_free(list);
+}
+
+/* A margin holds the decoder's first choice against what is better by less, unless its totals say nothing. */
+static void test_margin(void **state) {
+  static const char *const differ[] = { "0 ||| a ||| F0= 1 ||| -1", "0 ||| b ||| F0= 1.5 ||| -2" };
+  static const char *const equal[] = { "0 ||| a ||| F0= 1 ||| -1", "0 ||| b ||| F0= 1.5 ||| -1" };
+  static const char *const none[] = { "0 ||| a ||| F0= 1", "0 ||| b ||| F0= 1.5" };
+  (void)state;
+  first_of(differ, 2, "{\"F0\": 1}", 1);
+  first_of(differ, 2, "{\"F0\": 1, \"first\": 0.4}", 1);
+  first_of(differ, 2, "{\"F0\": 1, \"first\": 0.6}", 0);
+  first_of(equal, 2, "{\"F0\": 1, \"first\": 0.6}", 1);
+  first_of(none, 2, "{\"F0\": 1, \"first\": 0.6}", 1);
+  first_of(none, 2, "{\"F0\": 1, \"total\": 5}", 1);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_accepted),        cmocka_unit_test(test_refused),
-    cmocka_unit_test(test_setting),         cmocka_unit_test(test_what_does_not_fit_is_named),
-    cmocka_unit_test(test_totals_and_ties), cmocka_unit_test(test_features_that_were_added),
-    cmocka_unit_test(test_empty_list),      cmocka_unit_test(test_random_lists),
+    cmocka_unit_test(test_accepted),
+    cmocka_unit_test(test_refused),
+    cmocka_unit_test(test_margin),
+    cmocka_unit_test(test_setting),
+    cmocka_unit_test(test_what_does_not_fit_is_named),
+    cmocka_unit_test(test_totals_and_ties),
+    cmocka_unit_test(test_features_that_were_added),
+    cmocka_unit_test(test_empty_list),
+    cmocka_unit_test(test_random_lists),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

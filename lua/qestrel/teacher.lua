@@ -113,6 +113,31 @@ function teacher.apply(names, data, pool)
   return true
 end
 
+local function measured(metric, own, translation)
+  metric:reference(type(own) == "table" and own or { own })
+  return metric:direction() * metric:sentence(metric:statistics(translation)) / 100 + 0.0 -- not -0
+end
+
+--- A teacher that knows references: sentence scores of a metric, where 1 is perfect (TER, which counts edits: 0, and
+-- less the more there are).
+-- @param name of the metric, as for qe.metric
+-- @param references of the rows of the data, each a text or an array of texts
+-- @return a function of a dataset, which gives the scores of its rows, or nil and a message
+function teacher.metric(name, references)
+  local metric = qe.metric(name)
+  return function(data)
+    if #references ~= data:rows() then
+      return nil, ("%s: %d references for %d rows"):format(name, #references, data:rows())
+    end
+    local scores = {}
+    for i, own in ipairs(references) do
+      local _, translation = data:pair(i)
+      scores[i] = measured(metric, own, translation)
+    end
+    return scores
+  end
+end
+
 --- Those that can score any pair: archives and commands, not files of scores by index.
 function teacher.live(names)
   local live = {}

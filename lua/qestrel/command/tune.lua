@@ -1,0 +1,319 @@
+--- qestrel tune
+local qe = require "qestrel"
+local lines = require "qestrel.lines"
+local lists = require "qestrel.lists"
+
+local command = { summary = "Fit the weights of features on n-best lists with references or scores." }
+
+function command.configure(parser)
+  parser:option("--nbest", "N-best lists of a development set."):argname("FILE"):count "1"
+  parser:option("--source", "Source sentences, a line each; a list's id is the number of its line, from 0.")
+    :argname "FILE"
+  parser:option("--reference", "References, a line each; may be given several times."):argname("FILE"):count "*"
+  parser:option("--scores", "In place of references: a score for every line of the lists, higher is better.")
+    :argname "FILE"
+  parser:option("--metric", "Corpus metric to raise (ter: to lower)."):argname("NAME"):default "chrf"
+    :choices { "chrf", "chrf++", "bleu", "ter" }
+  parser:option("-m --model", "Model archive; its score is a feature."):argname "MODEL.qe"
+  parser:option("--n-best-feature", "Name of that feature."):argname("NAME"):default "QE0"
+  parser:option("--features", "Names of features to weigh, separated by commas; default: all that every line has.")
+    :argname "LIST"
+  parser:option("-o --output", "Weights, JSON."):argname("WEIGHTS.json"):count "1"
+  parser:option("--moses", "The same weights as a Moses [weight] file."):argname "FILE"
+  parser:flag("--allow-negative", "Weights may be negative.")
+  parser:flag("--best", "The best weights on these lists, without the one-standard-error rule.")
+  parser:option("--restarts", "Random starts."):argname("N"):convert(math.tointeger):default "20"
+  parser:option("--folds", "Parts of the cross-validated estimate."):argname("N"):convert(math.tointeger):default "5"
+  parser:option("--seed", "Seed."):argname("N"):convert(math.tointeger):default "0"
+  parser:option("--threads", "Threads."):argname("N"):convert(math.tointeger):default "1"
+end
+
+local Evidence = {}
+Evidence.__index = Evidence
+
+local function read_lines(path)
+  if not path then return {} end
+  return lines.read(path)
+end
+
+-- ---- what a candidate is worth ----
+
+local function open_references(self, paths)
+  self.references = {}
+  for i, path in ipairs(paths) do
+    local problem
+    self.references[i], problem = lines.read(path)
+    if not self.references[i] then return nil, problem end
+    if #self.references[i] ~= #self.references[1] then
+      return nil, ("%s has %d lines, %s has %d"):format(paths[1], #self.references[1], path, #self.references[i])
+    end
+  end
+  self.metric_name = self.arguments.metric
+  self.metric = qe.metric(self.metric_name)
+  return true
+end
+
+local function open_scores(self, path)
+  local texts, problem = lines.read(path)
+  if not texts then return nil, problem end
+  self.scores = {}
+  for i, text in ipairs(texts) do
+    local value = tonumber(text)
+    if not value or value ~= value or math.abs(value) == math.huge then
+      return nil, ("%s:%d: \"%s\", expected a finite number"):format(path, i, text:sub(1, 40))
+    end
+    self.scores[i] = value
+  end
+  self.metric_name = "mean"
+  return true
+end
+
+function Evidence:statistics_of_list(list, id)
+  local statistics = {}
+  if self.scores then
+    for _ = 1, #list do
+      self.used = self.used + 1
+      statistics[#statistics + 1] = self.scores[self.used] or 0
+      statistics[#statistics + 1] = 1
+    end
+    if self.used > #self.scores then
+      return nil, ("%s has %d scores, fewer than the lists have lines"):format(self.arguments.scores, #self.scores)
+    end
+    return statistics, 2
+  end
+  local place, problem = lists.line_of(id, #self.references[1], self.arguments.reference[1])
+  if not place then return nil, problem end
+  local references = {}
+  for i, texts in ipairs(self.references) do references[i] = texts[place] end
+  self.metric:reference(references)
+  local size
+  for i = 1, #list do
+    local numbers = self.metric:statistics(list:get(i).text)
+    size = #numbers
+    table.move(numbers, 1, size, #statistics + 1, statistics)
+  end
+  return statistics, size
+end
+
+-- ---- what is known about it ----
+
+function Evidence:add_quality(list, id)
+  if not self.scorer then return true end
+  local place, problem = lists.line_of(id, #self.sources, self.arguments.source)
+  if not place then return nil, problem end
+  local items = {}
+  for i = 1, #list do items[i] = { self.sources[place], list:get(i).text } end
+  return list:append(self.arguments.n_best_feature, self.scorer:score_all(items))
+end
+
+local function totals_differ(list)
+  local first = list:get(1).total
+  for i = 2, #list do
+    if list:get(i).total ~= first then return true end
+  end
+  return false
+end
+
+-- Name and number of values of every feature of one candidate.
+local function names_of(list, i, extra)
+  local names = {}
+  for name in list:get(i).features:gmatch "([^%s=]+)=" do
+    local values = list:feature(i, name)
+    names[name] = values and #values
+  end
+  for _, name in ipairs(extra) do names[name] = 1 end
+  return names
+end
+
+-- Keeps what this candidate has too, with as many values.
+function Evidence:intersect(names)
+  if not self.names then
+    self.names = names
+    return
+  end
+  for name, count in pairs(self.names) do
+    if names[name] ~= count then
+      self.names[name] = nil
+      self.dropped[name] = true
+    end
+  end
+  for name in pairs(names) do
+    if not self.names[name] then self.dropped[name] = true end
+  end
+end
+
+function Evidence:visit(list, id)
+  local ok, problem = self:add_quality(list, id)
+  if not ok then return nil, problem end
+  local statistics, size = self:statistics_of_list(list, id)
+  if not statistics then return nil, ("list %s: %s"):format(id, size) end
+  self.size = size
+  local extra = self.scorer and { self.arguments.n_best_feature } or {}
+  local candidates, differ = {}, totals_differ(list)
+  for i = 1, #list do
+    local names = names_of(list, i, extra)
+    local candidate = { first = { differ and i == 1 and 1 or 0 } }
+    local total = list:get(i).total
+    if total == total then
+      names.total = 1
+      candidate.total = { total }
+    end
+    names.first = 1
+    for name in pairs(names) do candidate[name] = candidate[name] or list:feature(i, name) end
+    self:intersect(names)
+    candidates[i] = candidate
+  end
+  self.lists[#self.lists + 1] = { candidates = candidates, statistics = statistics }
+  return true
+end
+
+-- ---- from names to columns ----
+
+-- The names in use, sorted; those asked for must be there.
+function Evidence:chosen_names()
+  local names = {}
+  if self.arguments.features then
+    for name in self.arguments.features:gmatch "[^,]+" do
+      if not self.names[name] then return nil, ("not every line has a feature %s"):format(name) end
+      names[#names + 1] = name
+    end
+  else
+    for name in pairs(self.names) do names[#names + 1] = name end
+  end
+  table.sort(names)
+  return names
+end
+
+function Evidence:fill_tuner(names)
+  local columns = 0
+  for _, name in ipairs(names) do columns = columns + self.names[name] end
+  local tuner = qe.tuner(columns, self.size)
+  for _, list in ipairs(self.lists) do
+    local values = {}
+    for _, candidate in ipairs(list.candidates) do
+      for _, name in ipairs(names) do
+        table.move(candidate[name], 1, self.names[name], #values + 1, values)
+      end
+    end
+    local ok, problem = tuner:add(values, list.statistics)
+    if not ok then return nil, problem end
+  end
+  return tuner
+end
+
+-- Weights by name; what got none is left out.
+function Evidence:named(names, weights)
+  local named, used = {}, 0
+  for _, name in ipairs(names) do
+    local values = table.move(weights, used + 1, used + self.names[name], 1, {})
+    used = used + #values
+    local any = false
+    for _, value in ipairs(values) do any = any or value ~= 0 end
+    if any then named[name] = #values == 1 and values[1] or values end
+  end
+  return named
+end
+
+local function moses_text(named)
+  local names, rows = {}, { "[weight]" }
+  for name in pairs(named) do names[#names + 1] = name end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    local values = type(named[name]) == "table" and named[name] or { named[name] }
+    local words = {}
+    for i, value in ipairs(values) do words[i] = qe.json.encode(value) end
+    rows[#rows + 1] = name .. "= " .. table.concat(words, " ")
+  end
+  return table.concat(rows, "\n") .. "\n"
+end
+
+local function report(self, named, result)
+  local down = self.metric_name == "ter" and -1 or 1
+  local function interval(pair)
+    if down < 0 then return ("%.4f to %.4f"):format(-pair[2], -pair[1]) end
+    return ("%.4f to %.4f"):format(pair[1], pair[2])
+  end
+  lines.write(("%d lists, %s\n"):format(#self.lists, self.metric_name))
+  lines.write(("first candidates  %.4f\n"):format(down * result.first))
+  lines.write(("these weights     %.4f (difference %s)\n"):format(down * result.tuned, interval(result.gain)))
+  if result.validated == result.validated then
+    lines.write(("held-out lists    %.4f (difference %s)\n"):format(
+      down * result.validated, interval(result.validated_gain)))
+  end
+  lines.write(("best weights      %.4f\n"):format(down * result.best))
+  if not next(named) then lines.write "no gain beyond one standard error: the decoder's order stays\n" end
+  for _, row in ipairs { moses_text(named):match "^%[weight%]\n(.*)$" } do lines.write(row) end
+end
+
+local function make(arguments)
+  local self = setmetatable({ arguments = arguments, lists = {}, dropped = {}, used = 0 }, Evidence)
+  local ok, problem
+  if (#arguments.reference > 0) == (arguments.scores ~= nil) then
+    return nil, "either --reference or --scores is needed", 2
+  elseif arguments.model and not arguments.source then
+    return nil, "-m needs --source", 2
+  end
+  if arguments.scores then
+    ok, problem = open_scores(self, arguments.scores)
+  else
+    ok, problem = open_references(self, arguments.reference)
+  end
+  if not ok then return nil, problem end
+  self.sources, problem = read_lines(arguments.source)
+  if not self.sources then return nil, problem end
+  if arguments.model then
+    local model
+    model, problem = qe.open(arguments.model)
+    if not model then return nil, problem end
+    self.scorer = qe.scorer(model, qe.pool(arguments.threads or 1))
+  end
+  return self
+end
+
+local function read_lists(self)
+  local path = self.arguments.nbest
+  local file, problem = io.open(path, "rb")
+  if not file then return nil, problem end
+  local ok
+  ok, problem = lists.each(file, path, function(list, id) return self:visit(list, id) end)
+  file:close()
+  if not ok then return nil, problem end
+  if #self.lists == 0 then return nil, path .. ": no lists" end
+  if self.scores and self.used ~= #self.scores then
+    return nil, ("%s has %d scores, the lists have %d lines"):format(self.arguments.scores, #self.scores, self.used)
+  end
+  for name in pairs(self.dropped) do
+    io.stderr:write(("feature %s is left out: not every line has it, with as many values\n"):format(name))
+  end
+  return true
+end
+
+local function write(self, named)
+  local ok, problem = qe.write_file(self.arguments.output, qe.json.encode(named, "pretty") .. "\n")
+  if ok and self.arguments.moses then ok, problem = qe.write_file(self.arguments.moses, moses_text(named)) end
+  return ok, problem
+end
+
+function command.run(arguments)
+  local self, problem, status = make(arguments)
+  if not self then return status or 1, problem end
+  local ok, names, tuner
+  ok, problem = read_lists(self)
+  if not ok then return 1, problem end
+  names, problem = self:chosen_names()
+  if not names then return 1, problem end
+  tuner, problem = self:fill_tuner(names)
+  if not tuner then return 1, problem end
+  local weights, result = tuner:run(self.metric_name, {
+    restarts = arguments.restarts, folds = arguments.folds, seed = arguments.seed,
+    negative = arguments.allow_negative, simplest = not arguments.best,
+  })
+  if not weights then return 1, result end
+  local named = self:named(names, weights)
+  ok, problem = write(self, named)
+  if not ok then return 1, problem end
+  report(self, named, result)
+  return 0
+end
+
+return command
