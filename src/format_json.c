@@ -255,12 +255,12 @@ static int take_members(qe_list *list, struct candidate *candidate, const struct
 }
 
 int jsonl_parse(qe_list *list, struct candidate *candidate) {
-  struct member members[MEMBERS] = { { "id", { NULL, 0 } },           { "source", { NULL, 0 } },
-                                     { "text", { NULL, 0 } },         { "hypothesis", { NULL, 0 } },
-                                     { "translation", { NULL, 0 } },  { "features", { NULL, 0 } },
-                                     { "total", { NULL, 0 } },        { "score", { NULL, 0 } },
-                                     { "token_scores", { NULL, 0 } }, { "system", { NULL, 0 } },
-                                     { "rank", { NULL, 0 } } };
+  static const char *const names[MEMBERS] = { "id",           "source",   "text",  "hypothesis",
+                                              "translation",  "features", "total", "score",
+                                              "token_scores", "system",   "rank" };
+  struct member members[MEMBERS];
+  for (size_t i = 0; i < MEMBERS; i++)
+    members[i] = (struct member){ names[i], { NULL, 0 } };
   size_t end = 0;
   if (read_members(list, candidate, members, &end) != QE_OK)
     return list->error.status;
