@@ -71,7 +71,8 @@ void fill_reals(lua_State *L, const qe_real *values, size_t count);
 void fill_indices(lua_State *L, const uint32_t *values, size_t count);
 
 /* ---- kinds ---- */
-extern const struct kind pool_kind, rng_kind, dataset_kind, batch_kind, tape_kind, params_kind, model_kind;
+extern const struct kind pool_kind, rng_kind, dataset_kind, batch_kind, tape_kind, params_kind, model_kind,
+    list_kind;
 
 static inline qe_pool *optional_pool(lua_State *L, int index) {
   return box_optional(L, index, &pool_kind);
@@ -93,6 +94,10 @@ static inline qe_params *check_params(lua_State *L, int index) {
 }
 static inline qe_model *check_model(lua_State *L, int index) {
   return box_check(L, index, &model_kind);
+}
+
+static inline qe_list *check_list(lua_State *L, int index) {
+  return box_check(L, index, &list_kind);
 }
 
 /* ---- batch.c ---- */
@@ -124,6 +129,7 @@ void open_model(lua_State *L);
 void open_scorer(lua_State *L);
 void open_list(lua_State *L);
 void open_guard(lua_State *L);
+void open_reader(lua_State *L);
 void open_measure(lua_State *L);
 void open_reference(lua_State *L);
 void open_tune(lua_State *L);

@@ -10,17 +10,13 @@ static void list_release(void *object) {
   qe_list_free(object);
 }
 
-static const struct kind list_kind = { "qestrel.list", list_release };
+const struct kind list_kind = { "qestrel.list", list_release };
 
 static void weights_release(void *object) {
   qe_weights_free(object);
 }
 
 static const struct kind weights_kind = { "qestrel.weights", weights_release };
-
-static qe_list *check_list(lua_State *L, int index) {
-  return box_check(L, index, &list_kind);
-}
 
 static qe_weights *check_weights(lua_State *L, int index) {
   return box_check(L, index, &weights_kind);
@@ -68,8 +64,9 @@ static int list_get(lua_State *L) {
     { "features", offsetof(qe_hypothesis, features) },
     { "between", offsetof(qe_hypothesis, between) },
     { "after", offsetof(qe_hypothesis, after) },
+    { "system", offsetof(qe_hypothesis, system) },
   };
-  lua_createtable(L, 0, 6);
+  lua_createtable(L, 0, 7);
   for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
     lua_pushstring(L, fields[i].name);
     const char *hypothesis = (const char *)qe_list_get(check_list(L, 1), check_hypothesis(L, 2));
@@ -143,6 +140,102 @@ static int list_line(lua_State *L) {
   return 1;
 }
 
+static int push_optional(lua_State *L, qe_text text) {
+  if (text.data)
+    lua_pushlstring(L, text.data, text.size);
+  else
+    lua_pushnil(L);
+  return 1;
+}
+
+static int list_id(lua_State *L) {
+  return push_optional(L, qe_list_id(check_list(L, 1)));
+}
+
+static int list_source(lua_State *L) {
+  return push_optional(L, qe_list_source(check_list(L, 1)));
+}
+
+static int list_set_source(lua_State *L) {
+  qe_text source;
+  source.data = luaL_checklstring(L, 2, &source.size);
+  qe_list *list = check_list(L, 1);
+  return push_status(L, qe_list_set_source(list, source), qe_list_error(list));
+}
+
+static int list_token_scores(lua_State *L) {
+  const size_t index = check_index(L, 2, qe_list_size(check_list(L, 1)));
+  const size_t count = qe_list_token_scores(check_list(L, 1), index, NULL, 0);
+  if (count == 0) {
+    lua_pushnil(L);
+    return 1;
+  }
+  double *values = scratch(L, count, sizeof *values);
+  lua_createtable(L, (int)count, 0);
+  const size_t found = qe_list_token_scores(check_list(L, 1), index, values, count);
+  fill_doubles(L, values, found < count ? found : count);
+  return 1;
+}
+
+/* A field of the table at 2, whose string stays on the stack. */
+static qe_text text_field(lua_State *L, const char *name) {
+  qe_text text = { "", 0 };
+  lua_getfield(L, 2, name);
+  if (!lua_isnil(L, -1))
+    text.data = luaL_checklstring(L, -1, &text.size);
+  return text;
+}
+
+/* list:push { id =, text =, features = "Name= v ...", between =, after =, system =, total = } */
+static int list_push(lua_State *L) {
+  static const char *const known[] = { "id", "text", "features", "between", "after", "system", "total", NULL };
+  luaL_checktype(L, 2, LUA_TTABLE);
+  lua_settop(L, 2);
+  check_keys(L, 2, known);
+  const qe_hypothesis hypothesis = {
+    .id = text_field(L, "id"),
+    .text = text_field(L, "text"),
+    .features = text_field(L, "features"),
+    .between = text_field(L, "between"),
+    .after = text_field(L, "after"),
+    .system = text_field(L, "system"),
+    .total = lua_getfield(L, 2, "total") == LUA_TNIL ? (double)NAN : luaL_checknumber(L, -1),
+  };
+  qe_list *list = check_list(L, 1);
+  return push_status(L, qe_list_push(list, &hypothesis), qe_list_error(list));
+}
+
+/* An array of places from 1 on; NULL for nil. */
+static size_t *optional_order(lua_State *L, int index, size_t size, size_t *count) {
+  if (lua_isnoneornil(L, index))
+    return NULL;
+  const uint32_t *places = check_indices(L, index, size, count);
+  size_t *order = scratch(L, *count, sizeof *order);
+  for (size_t i = 0; i < *count; i++)
+    order[i] = places[i];
+  return order;
+}
+
+/* list:write(format or nil, order or nil, totals or nil) -> text */
+static int list_write(lua_State *L) {
+  size_t count = 0, total_count = 0;
+  qe_text text;
+  lua_settop(L, 4);
+  const char *format = lua_isnil(L, 2) ? NULL : check_text(L, 2);
+  const size_t size = qe_list_size(check_list(L, 1));
+  const size_t *order = optional_order(L, 3, size, &count);
+  const double *totals = lua_isnil(L, 4) ? NULL : check_doubles(L, 4, &total_count);
+  if (totals)
+    check_count(L, 4, total_count, size);
+  qe_list *list = check_list(L, 1);
+  check_count(L, 1, qe_list_size(list), size);
+  const int status = qe_list_write(list, format, order, count, totals, &text);
+  if (status != QE_OK)
+    return push_status(L, status, qe_list_error(list));
+  lua_pushlstring(L, text.data, text.size);
+  return 1;
+}
+
 /* ---- weights ---- */
 
 static int weights_new(lua_State *L) {
@@ -176,7 +269,10 @@ void open_list(lua_State *L) {
   static const luaL_Reg list_methods[] = { { "add", list_add },       { "clear", list_clear },
                                            { "get", list_get },       { "feature", list_feature },
                                            { "append", list_append }, { "rank", list_rank },
-                                           { "line", list_line },     { NULL, NULL } };
+                                           { "line", list_line },     { "id", list_id },
+                                           { "source", list_source }, { "set_source", list_set_source },
+                                           { "push", list_push },     { "token_scores", list_token_scores },
+                                           { "write", list_write },   { NULL, NULL } };
   static const luaL_Reg list_meta[] = { { "__len", list_size }, { NULL, NULL } };
   static const luaL_Reg weights_methods[] = { { "parse", weights_parse }, { "set", weights_set }, { NULL, NULL } };
   static const luaL_Reg functions[] = { { "list", list_new }, { "weights", weights_new }, { NULL, NULL } };

@@ -1,32 +1,37 @@
 /*
-** list.c - the candidates of one source as a decoder wrote them, a line each: fields between " ||| ". The first is the
-** id, the second the text. Features are the first field from the third on that begins with NAME=, is not WordScores and
-** has a number or nothing behind it; the field after them is the total, all further ones are kept as they are, and so
-** are alignments ("0-0 1-2"), WordScores and numbers between text and features (any other field there is taken as part
-** of a text that contains the separator). Without such a field, features are WordScores, or unlabelled numbers before a
-** total, or an empty third field; or the third field is the total alone. A candidate keeps its line whole: writing is
-** the line with insertions, so nothing that was read can be lost, and what was written is read the same way again.
+** list.c - the candidates of one source, in the decoder's order, and what is asked of them: fields, features, scores of
+** tokens. Invariant: what was read stays as it was; added features lie beside it until the list is written (writer.c).
+** All candidates share the list's id and its source. How lines become candidates is the formats' business.
 */
-#include "list.h"
+#include "format.h"
 
 #include <math.h>
-
-static const char separator[] = " ||| ";
-enum { SEPARATOR = sizeof separator - 1, MOST_FIELDS = 64, PRECISION = 6 };
 
 qe_list *qe_list_new(void) {
   return memory_new(1, sizeof(qe_list));
 }
 
+static void forget(qe_text *text) {
+  char *memory;
+  memcpy(&memory, &text->data, sizeof memory); /* a copy that the list owns */
+  memory_free(memory);
+  *text = (qe_text){ NULL, 0 };
+}
+
 void qe_list_clear(qe_list *list) {
-  for (size_t i = 0; i < list->count; i++)
+  for (size_t i = 0; i < list->count; i++) {
     memory_free(list->candidates[i].line);
+    memory_free(list->candidates[i].decoded);
+  }
   for (size_t i = 0; i < list->appended_count; i++) {
     memory_free(list->appended[i].name);
     memory_free(list->appended[i].values);
   }
-  list->count = 0;
-  list->appended_count = 0;
+  forget(&list->id);
+  forget(&list->source);
+  list->count = list->appended_count = list->head_size = 0;
+  list->format = NULL;
+  list->escapes = list->complete = list->pushed = list->numbered = false;
   error_clear(&list->error);
 }
 
@@ -36,6 +41,7 @@ void qe_list_free(qe_list *list) {
   qe_list_clear(list);
   memory_free(list->candidates);
   memory_free(list->appended);
+  memory_free(list->head);
   memory_free(list->output);
   memory_free(list);
 }
@@ -52,7 +58,15 @@ const qe_hypothesis *qe_list_get(const qe_list *list, size_t index) {
   return index < list->count ? &list->candidates[index].hypothesis : NULL;
 }
 
-/* ---- words and fields ---- */
+qe_text qe_list_id(const qe_list *list) {
+  return list->id.data || list->count == 0 ? list->id : list->candidates[0].hypothesis.id;
+}
+
+qe_text qe_list_source(const qe_list *list) {
+  return list->source;
+}
+
+/* ---- words ---- */
 
 static bool is_space(char c) {
   return c == ' ' || c == '\t';
@@ -74,194 +88,180 @@ bool list_word(qe_text *text, qe_text *word) {
   return true;
 }
 
-/* Splits at the separator; " |||" at the very end closes a field too, an empty one following it. Returns how many
-** fields there are, of which the first MOST_FIELDS are stored. */
-static size_t split(qe_text line, qe_text fields[MOST_FIELDS]) {
-  size_t count = 0, start = 0;
-  for (size_t i = 0; i + SEPARATOR - 1 <= line.size; i++) {
-    const bool at_end = i + SEPARATOR - 1 == line.size;
-    if (memcmp(line.data + i, separator, at_end ? SEPARATOR - 1 : SEPARATOR) != 0)
-      continue;
-    fields[count < MOST_FIELDS ? count : MOST_FIELDS - 1] = (qe_text){ line.data + start, i - start };
-    count++;
-    start = at_end ? line.size : i + SEPARATOR;
-    i = start - 1;
-  }
-  fields[count < MOST_FIELDS ? count : MOST_FIELDS - 1] = (qe_text){ line.data + start, line.size - start };
-  return count + 1;
+static bool is_between_numbers(char c) {
+  return is_space(c) || c == ',' || c == '[' || c == ']' || c == '\r' || c == '\n';
 }
 
-static bool begins_with(qe_text text, const char *start) {
-  const size_t size = strlen(start);
-  return text.size >= size && memcmp(text.data, start, size) == 0;
-}
-
-/* The label of Moses' segmentation, "0-1=0-2", which names no feature. */
-static bool is_range(qe_text label) {
-  for (size_t i = 0; i < label.size; i++)
-    if (label.data[i] != '-' && (label.data[i] < '0' || label.data[i] > '9'))
-      return false;
+bool list_number(qe_text *text, qe_text *word, double *value) {
+  size_t start = 0, end;
+  while (start < text->size && is_between_numbers(text->data[start]))
+    start++;
+  for (end = start; end < text->size && !is_between_numbers(text->data[end]);)
+    end++;
+  if (end == start)
+    return false;
+  *word = (qe_text){ text->data + start, end - start };
+  *text = (qe_text){ text->data + end, text->size - end };
+  if (!number_parse(*word, value))
+    *value = NAN;
   return true;
 }
 
-/* NAME=, or unlabelled numbers to which features were added. */
-static bool is_labelled(qe_text field) {
-  qe_text word;
-  double number;
-  do {
-    if (!list_word(&field, &word))
-      return false;
-  } while (number_parse(word, &number));
-  const char *equals = memchr(word.data, '=', word.size);
-  return equals && !is_range((qe_text){ word.data, (size_t)(equals - word.data) });
+/* ---- building ---- */
+
+static int text_copy(qe_list *list, qe_text *to, qe_text from) {
+  char *copy = memory_grow(NULL, from.size + 1, 1);
+  if (!copy)
+    return error_memory(&list->error);
+  if (from.size > 0)
+    memcpy(copy, from.data, from.size);
+  forget(to);
+  *to = (qe_text){ copy, from.size };
+  return QE_OK;
 }
 
-static bool is_features(qe_text field) {
-  return is_labelled(field) && !begins_with(field, "WordScores=");
+int qe_list_set_source(qe_list *list, qe_text source) {
+  error_clear(&list->error);
+  return text_copy(list, &list->source, source);
 }
 
-static bool is_alignment_point(qe_text word) {
-  size_t dashes = 0;
-  for (size_t i = 0; i < word.size; i++) {
-    const bool dash = word.data[i] == '-' && i > 0 && i + 1 < word.size;
-    if (!dash && (word.data[i] < '0' || word.data[i] > '9'))
-      return false;
-    dashes += dash;
-  }
-  return dashes == 1;
+int list_set_id(qe_list *list, qe_text id) {
+  return list->id.data ? QE_OK : text_copy(list, &list->id, id);
 }
 
-/* What decoders put between text and features. */
-static bool is_between(qe_text field) {
-  qe_text word;
-  double number;
-  if (begins_with(field, "WordScores=") || number_parse(field, &number))
-    return true;
-  size_t words = 0;
-  for (; list_word(&field, &word); words++)
-    if (!is_alignment_point(word))
-      return false;
-  return words > 0;
+int list_set_ordinal(qe_list *list) {
+  char digits[24];
+  snprintf(digits, sizeof digits, "%zu", list->ordinal);
+  return list_set_id(list, qe_string(digits));
 }
 
-static bool all_numbers(qe_text field) {
-  qe_text word;
-  double number;
-  while (list_word(&field, &word))
-    if (!number_parse(word, &number))
-      return false;
-  return true;
+int list_add_head(qe_list *list, qe_text line) {
+  if (!memory_reserve((void **)&list->head, &list->head_room, list->head_size + line.size + 2, 1))
+    return error_memory(&list->error);
+  if (list->head_size > 0)
+    list->head[list->head_size++] = '\n';
+  if (line.size > 0)
+    memcpy(list->head + list->head_size, line.data, line.size);
+  list->head_size += line.size;
+  return QE_OK;
 }
 
-/* From the start of one field to the end of another. */
-static qe_text span(qe_text first, qe_text last) {
-  return (qe_text){ first.data, (size_t)(last.data + last.size - first.data) };
+struct candidate *list_candidate(qe_list *list, qe_text line, size_t number) {
+  if (!memory_reserve((void **)&list->candidates, &list->room, list->count + 1, sizeof *list->candidates))
+    return NULL;
+  struct candidate *candidate = &list->candidates[list->count];
+  *candidate = (struct candidate){ .number = number, .hypothesis.total = NAN };
+  if (!line.data)
+    return candidate;
+  candidate->line = memory_grow(NULL, line.size + 1, 1);
+  if (!candidate->line)
+    return NULL;
+  if (line.size > 0)
+    memcpy(candidate->line, line.data, line.size);
+  candidate->size = line.size;
+  candidate->room = line.size + 1;
+  return candidate;
 }
 
-/* ---- parsing ---- */
-
-static bool may_be_total(qe_text field) {
-  double number;
-  return field.size == 0 || number_parse(field, &number);
-}
-
-/* Index of the features field, 0 if there is none. */
-static size_t find_features(const qe_text *fields, size_t count) {
-  for (size_t i = 2; i < count; i++)
-    if (is_features(fields[i]) && (i + 1 == count || may_be_total(fields[i + 1])))
-      return i;
-  for (size_t i = count; i-- > 2;)
-    if (is_labelled(fields[i]))
-      return i;
-  if (count >= 4 && all_numbers(fields[2]) && may_be_total(fields[3]))
-    return 2;
-  return count == 3 && fields[2].size == 0 ? 2 : 0;
-}
-
-static int read_total(struct error *error, struct candidate *candidate, qe_text field) {
-  candidate->total = field;
-  if (field.size == 0 || number_parse(field, &candidate->hypothesis.total))
-    return QE_OK;
-  return error_set(error, QE_FORMAT, "line %zu: the total is \"%.*s\", not a number", candidate->number,
-                   (int)(field.size > 40 ? 40 : field.size), field.data);
-}
-
-static void place_text(qe_hypothesis *hypothesis, const qe_text *fields, size_t features) {
-  size_t last = features - 1;
-  while (last > 1 && is_between(fields[last]))
-    last--;
-  hypothesis->text = span(fields[1], fields[last]);
-  if (last + 1 < features)
-    hypothesis->between = span(fields[last + 1], fields[features - 1]);
-}
-
-static int parse_labelled(struct error *error, struct candidate *candidate, const qe_text *fields, size_t count,
-                          size_t features) {
-  qe_hypothesis *hypothesis = &candidate->hypothesis;
-  hypothesis->features = fields[features];
-  place_text(hypothesis, fields, features);
-  candidate->insert = (size_t)(fields[features].data + fields[features].size - candidate->line);
-  candidate->before = fields[features].size > 0 ? " " : "";
-  candidate->behind = "";
-  if (features + 2 < count)
-    hypothesis->after = span(fields[features + 2], fields[count - 1]);
-  return features + 1 < count ? read_total(error, candidate, fields[features + 1]) : QE_OK;
-}
-
-/* id ||| text, or id ||| text ||| total */
-static int parse_short(struct error *error, struct candidate *candidate, const qe_text *fields, size_t count) {
-  qe_hypothesis *hypothesis = &candidate->hypothesis;
-  double number;
-  if (count > 2 && (count > 3 || !number_parse(fields[2], &number)))
-    return error_set(error, QE_FORMAT, "line %zu: no field of features (Name= value) among %zu fields",
-                     candidate->number, count);
-  hypothesis->text = fields[1];
-  candidate->insert = count == 3 ? (size_t)(fields[2].data - candidate->line) : candidate->size;
-  candidate->before = count == 3 ? "" : separator;
-  candidate->behind = count == 3 ? separator : "";
-  return count == 3 ? read_total(error, candidate, fields[2]) : QE_OK;
-}
-
-static int parse(struct error *error, struct candidate *candidate) {
-  qe_text fields[MOST_FIELDS];
-  const size_t count = split((qe_text){ candidate->line, candidate->size }, fields);
-  candidate->hypothesis.total = NAN;
-  if (count < 2 || count > MOST_FIELDS)
-    return error_set(error, QE_FORMAT, "line %zu: %zu field%s, expected id ||| text ||| features ||| total",
-                     candidate->number, count, count == 1 ? "" : "s");
-  candidate->open_separator = fields[count - 1].size == 0 && candidate->line[candidate->size - 1] == '|';
-  candidate->hypothesis.id = fields[0];
-  if (fields[0].size == 0)
-    return error_set(error, QE_FORMAT, "line %zu: the id is empty", candidate->number);
-  const size_t features = find_features(fields, count);
-  return features ? parse_labelled(error, candidate, fields, count, features)
-                  : parse_short(error, candidate, fields, count);
-}
-
-static bool same_id(const qe_list *list, qe_text id) {
-  const qe_text first = list->candidates[0].hypothesis.id;
-  return first.size == id.size && memcmp(first.data, id.data, id.size) == 0;
+void list_drop(qe_list *list) {
+  memory_free(list->candidates[list->count].line);
+  memory_free(list->candidates[list->count].decoded);
 }
 
 int qe_list_add(qe_list *list, qe_text text, size_t line) {
   error_clear(&list->error);
   if (list->appended_count > 0)
     return error_set(&list->error, QE_USE, "line %zu: features have been added to this list; clear it first", line);
-  struct candidate candidate = { .line = memory_grow(NULL, text.size + 1, 1), .size = text.size, .number = line };
-  if (!candidate.line ||
-      !memory_reserve((void **)&list->candidates, &list->room, list->count + 1, sizeof *list->candidates)) {
-    memory_free(candidate.line);
+  if (!list->format)
+    list->format = format_find("moses");
+  if (!list->format->parse || list->format->counted)
+    return error_set(&list->error, QE_USE, "line %zu: a list of %s is read by a reader", line, list->format->name);
+  return format_take(list, text.data ? text : qe_string(""), line);
+}
+
+/* ---- candidates of the host ---- */
+
+bool list_names_feature(qe_text name) {
+  bool range = true;
+  for (size_t i = 0; i < name.size; i++) {
+    if (!name.data[i] || strchr("= \t\r\n\v\f|", name.data[i]))
+      return false;
+    range = range && (name.data[i] == '-' || (name.data[i] >= '0' && name.data[i] <= '9'));
+  }
+  return !range; /* "0-1" is a label of Moses' segmentation, "" none at all */
+}
+
+static bool are_features(qe_text field) {
+  qe_text word;
+  double value;
+  while (list_word(&field, &word)) {
+    const char *equals = memchr(word.data, '=', word.size);
+    const size_t size = equals ? (size_t)(equals - word.data) : 0;
+    if (equals && !list_names_feature((qe_text){ word.data, size }))
+      return false;
+    if (equals && size + 1 == word.size)
+      continue;
+    if (!number_parse(equals ? (qe_text){ equals + 1, word.size - size - 1 } : word, &value))
+      return false;
+  }
+  return true;
+}
+
+static int check_pushed(qe_list *list, const qe_hypothesis *hypothesis) {
+  const size_t place = list->count + 1;
+  const qe_text id = qe_list_id(list);
+  if (list->appended_count > 0)
+    return error_set(&list->error, QE_USE, "candidate %zu: features have been added to this list", place);
+  if (id.data && hypothesis->id.size > 0 && !text_same(id, hypothesis->id))
+    return error_set(&list->error, QE_USE, "candidate %zu: its id is \"%.*s\", the list's is \"%.*s\"", place,
+                     text_width(hypothesis->id), hypothesis->id.data, text_width(id), id.data);
+  if (!are_features(hypothesis->features))
+    return error_set(&list->error, QE_USE, "candidate %zu: features \"%.*s\", expected Name= value ...", place,
+                     text_width(hypothesis->features), hypothesis->features.data);
+  return QE_OK;
+}
+
+/* Moves a text into the candidate's memory. */
+static void settle(qe_text *text, char **next) {
+  if (text->size > 0)
+    memcpy(*next, text->data, text->size);
+  text->data = *next;
+  *next += text->size;
+}
+
+static int copy_hypothesis(qe_list *list, struct candidate *candidate, const qe_hypothesis *from) {
+  qe_hypothesis *to = &candidate->hypothesis;
+  *to = *from;
+  qe_text *texts[] = { &to->text, &to->features, &to->between, &to->after, &to->system };
+  size_t size = 1;
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+    if (__builtin_add_overflow(size, texts[i]->size, &size))
+      return error_memory(&list->error);
+  char *next = candidate->decoded = memory_grow(NULL, size, 1);
+  if (!next || list_set_id(list, from->id.size > 0 ? from->id : qe_string("0")) != QE_OK)
     return error_memory(&list->error);
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+    settle(texts[i], &next);
+  to->id = list->id;
+  return QE_OK;
+}
+
+int qe_list_push(qe_list *list, const qe_hypothesis *hypothesis) {
+  error_clear(&list->error);
+  if (check_pushed(list, hypothesis) != QE_OK)
+    return list->error.status;
+  if (!list->id.data && list->count > 0 && list_set_id(list, qe_list_id(list)) != QE_OK)
+    return list->error.status;
+  struct candidate *candidate = list_candidate(list, (qe_text){ NULL, 0 }, list->count + 1);
+  if (!candidate)
+    return error_memory(&list->error);
+  if (copy_hypothesis(list, candidate, hypothesis) != QE_OK) {
+    list_drop(list);
+    return list->error.status;
   }
-  if (text.size > 0)
-    memcpy(candidate.line, text.data, text.size);
-  int status = parse(&list->error, &candidate);
-  if (status == QE_OK && (list->count == 0 || same_id(list, candidate.hypothesis.id))) {
-    list->candidates[list->count++] = candidate;
-    return 1;
-  }
-  memory_free(candidate.line);
-  return status == QE_OK ? 0 : status;
+  list->count++;
+  list->pushed = true;
+  return QE_OK;
 }
 
 /* ---- features ---- */
@@ -309,7 +309,7 @@ size_t qe_list_feature(const qe_list *list, size_t index, const char *name, doub
 }
 
 static int check_name(qe_list *list, const char *name) {
-  if (strpbrk(name, "= \t\r\n\v\f|") || is_range(qe_string(name)))
+  if (!list_names_feature(qe_string(name)))
     return error_set(&list->error, QE_USE, "\"%.60s\" cannot be the name of a feature", name);
   double value;
   for (size_t i = 0; i < list->count; i++)
@@ -337,84 +337,38 @@ int qe_list_append(qe_list *list, const char *name, const double *values) {
   return QE_OK;
 }
 
-/* ---- writing ---- */
+/* ---- scores of tokens ---- */
 
-struct writer {
-  qe_list *list;
-  size_t size, taken; /* bytes written, bytes of the candidate's line passed */
-  bool failed;
-};
-
-static void put(struct writer *writer, const char *bytes, size_t size) {
-  qe_list *list = writer->list;
-  if (writer->failed || !memory_reserve((void **)&list->output, &list->output_room, writer->size + size + 1, 1)) {
-    writer->failed = true;
-    return;
-  }
-  if (size > 0)
-    memcpy(list->output + writer->size, bytes, size);
-  writer->size += size;
+/* The numbers behind "WordScores="; no data: not there. */
+static qe_text word_scores(qe_text field) {
+  static const char label[] = "WordScores=";
+  const char *start = field.size > 0 ? memmem(field.data, field.size, label, sizeof label - 1) : NULL;
+  if (!start || (start > field.data && start[-1] != ' '))
+    return (qe_text){ NULL, 0 };
+  start += sizeof label - 1;
+  qe_text rest = { start, (size_t)(field.data + field.size - start) }, scores = { start, 0 }, word;
+  while (list_word(&rest, &word) && !memchr(word.data, '=', word.size) && !text_is(word, "|||"))
+    scores.size = (size_t)(word.data + word.size - start);
+  return scores;
 }
 
-static void put_number(struct writer *writer, double value) {
-  char text[40];
-  put(writer, text, (size_t)number_print(text, sizeof text, value, PRECISION));
+/* Marian writes a field of them, and once wrote them among the features. */
+qe_text list_token_scores(const struct candidate *candidate) {
+  if (candidate->token_scores.data)
+    return candidate->token_scores;
+  const qe_text scores = word_scores(candidate->hypothesis.between);
+  return scores.data ? scores : word_scores(candidate->hypothesis.features);
 }
 
-/* The line up to `end`, from where the last call stopped. */
-static void put_line(struct writer *writer, const struct candidate *candidate, size_t end) {
-  put(writer, candidate->line + writer->taken, end - writer->taken);
-  if (end == candidate->size && writer->taken < end && candidate->open_separator)
-    put(writer, " ", 1);
-  writer->taken = end;
-}
-
-static void put_features(struct writer *writer, size_t index) {
-  const qe_list *list = writer->list;
-  const struct candidate *candidate = &list->candidates[index];
-  for (size_t i = 0; i < list->appended_count; i++) {
-    const char *before = i == 0 ? candidate->before : " ";
-    put(writer, before, strlen(before));
-    put(writer, list->appended[i].name, strlen(list->appended[i].name));
-    put(writer, "= ", 2);
-    put_number(writer, list->appended[i].values[index]);
-  }
-  if (list->appended_count > 0)
-    put(writer, candidate->behind, strlen(candidate->behind));
-}
-
-static void put_total(struct writer *writer, const struct candidate *candidate, double total) {
-  if (candidate->total.data) {
-    put_line(writer, candidate, (size_t)(candidate->total.data - candidate->line));
-    writer->taken += candidate->total.size;
-  } else {
-    put(writer, separator, SEPARATOR);
-  }
-  put_number(writer, total);
-}
-
-static void put_rest(struct writer *writer, const struct candidate *candidate) {
-  put(writer, candidate->line + writer->taken, candidate->size - writer->taken);
-}
-
-qe_text qe_list_line(qe_list *list, size_t index, double total) {
-  struct writer writer = { .list = list };
-  error_clear(&list->error);
-  if (index >= list->count) {
-    error_set(&list->error, QE_USE, "candidate %zu of %zu", index + 1, list->count);
-    return (qe_text){ "", 0 };
-  }
-  const struct candidate *candidate = &list->candidates[index];
-  if (list->appended_count == 0 && isnan(total))
-    return (qe_text){ candidate->line, candidate->size };
-  put_line(&writer, candidate, candidate->insert);
-  put_features(&writer, index);
-  if (!isnan(total))
-    put_total(&writer, candidate, total);
-  put_rest(&writer, candidate);
-  if (writer.failed) {
-    error_memory(&list->error);
-    return (qe_text){ "", 0 };
-  }
-  return (qe_text){ list->output, writer.size };
+size_t qe_list_token_scores(const qe_list *list, size_t index, double *values, size_t room) {
+  size_t count = 0;
+  double value;
+  qe_text word;
+  if (index >= list->count)
+    return 0;
+  qe_text scores = list_token_scores(&list->candidates[index]);
+  for (; list_number(&scores, &word, &value); count++)
+    if (count < room)
+      values[count] = value;
+  return count;
 }

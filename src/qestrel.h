@@ -125,12 +125,13 @@ QE_API size_t qe_scorer_truncated(const qe_scorer *scorer); /* sides cut to the 
 ** Ring 2: n-best lists
 */
 
-/* One candidate. All texts are slices of the line that was read, which the list keeps. */
+/* One candidate. All texts belong to the list. */
 typedef struct qe_hypothesis {
   qe_text id, text, features; /* features: "Name= v v Name= v" as read */
   qe_text between;            /* fields between text and features (Marian: alignment, WordScores), or empty */
   qe_text after;              /* fields after the total (Moses: segmentation, alignment), or empty */
-  double total;               /* the decoder's, NaN where there is none */
+  qe_text system;             /* which system made it (JSON), or empty */
+  double total;               /* the decoder's, NaN where there is none; larger is better */
 } qe_hypothesis;
 
 /* The candidates of one source, in the decoder's order. Invariant: nothing that was read is lost; a list written
@@ -140,17 +141,58 @@ QE_API qe_list *qe_list_new(void);
 QE_API void qe_list_free(qe_list *list);
 QE_API const char *qe_list_error(const qe_list *list);
 
-/* Takes one line (no LF). Returns 1 if it belongs to this list, 0 if its id starts another one (the line was not
-** taken: clear the list and add it again), or a negative status naming `line`. */
+/* Takes one line (no LF) of Moses, Marian, cdec or Joshua. Returns 1 if it belongs to this list, 0 if its id starts
+** another one (the line was not taken: clear the list and add it again), or a negative status naming `line`. */
 QE_API int qe_list_add(qe_list *list, qe_text text, size_t line);
+/* Takes a candidate of the host's own, of which texts are copied; a total of NaN is none. Without an id it gets the
+** list's, or "0". "WordScores= v v" in `between` are its token scores. */
+QE_API int qe_list_push(qe_list *list, const qe_hypothesis *hypothesis);
 QE_API void qe_list_clear(qe_list *list);
-QE_API size_t qe_list_size(const qe_list *list);
+QE_API size_t qe_list_size(const qe_list *list); /* 0 is possible: a source without translations */
 QE_API const qe_hypothesis *qe_list_get(const qe_list *list, size_t index);
+QE_API qe_text qe_list_id(const qe_list *list);
+/* The source sentence where the format has it or the host set it; data is NULL otherwise. */
+QE_API qe_text qe_list_source(const qe_list *list);
+QE_API int qe_list_set_source(qe_list *list, qe_text source);
 
 /* Values of one feature of one hypothesis, at most `room` of them; returns how many there are (0: no such). */
 QE_API size_t qe_list_feature(const qe_list *list, size_t index, const char *name, double *values, size_t room);
+/* The decoder's scores of tokens (WordScores=, P- lines, "token_scores"), the same way. As written: those of fairseq
+** are logarithms to base 2, all others natural ones. */
+QE_API size_t qe_list_token_scores(const qe_list *list, size_t index, double *values, size_t room);
 /* Appends "name= value" to every hypothesis. Names with '=' or white space are refused. */
 QE_API int qe_list_append(qe_list *list, const char *name, const double *values);
+
+/* Lists out of a stream of bytes, plain or gzip, that arrive in pieces of any size. Lines end with LF alone (a CR
+** before it is dropped); NUL bytes and malformed UTF-8 pass. Only the list that is being read is held. Formats:
+**   moses marian cdec joshua   id ||| text ||| [more |||] Name= v ... ||| total [||| more]
+**   travatar                   id ||| text ||| total ||| features
+**   fairseq                    S-id H-id D-id P-id lines; D is the text if there is one. Other lines are skipped.
+**   ct2                        [total |||] text; no ids, every `per_source` lines are a list
+**   flat                       text [TAB total]; the same
+**   sockeye                    a JSON object per source: translations, scores, sentence_id, text
+**   jsonl                      a JSON object per hypothesis: id, text (or hypothesis, translation), source, features
+**                              {name: number or array}, total (or score), token_scores, system, rank
+** Where there are no ids, lists are numbered from 0. */
+typedef struct qe_reader qe_reader;
+QE_API qe_reader *qe_reader_new(void);
+QE_API void qe_reader_free(qe_reader *reader);
+QE_API const char *qe_reader_error(const qe_reader *reader);
+/* Before the first feed. "auto" (which a new reader has) decides by the first lines. `per_source`: hypotheses of a
+** source; needed by ct2 and flat, 0 where it is not known. A list that has so many is complete at once (fairseq's
+** ends with the next S- line all the same). */
+QE_API int qe_reader_format(qe_reader *reader, const char *name, size_t per_source);
+/* Whether Moses' entities (&#124; &amp; ...) in texts of lines with pipes stand for what they name. 0: plain text. */
+QE_API int qe_reader_escapes(qe_reader *reader, int escapes);
+QE_API int qe_reader_feed(qe_reader *reader, const void *bytes, size_t size); /* copies */
+QE_API int qe_reader_end(qe_reader *reader);                                  /* no more will be fed */
+/* 1: `list` is the next list (whatever it was is gone). 0: feed more, and call again with the same list; after the
+** end: nothing is left. Negative: the error names a line; later calls repeat it. An id that comes again later is
+** another list. */
+QE_API int qe_reader_next(qe_reader *reader, qe_list *list);
+QE_API const char *qe_reader_guess(const qe_reader *reader); /* the format's name, "" while it is not known */
+QE_API size_t qe_reader_lines(const qe_reader *reader);      /* read so far */
+QE_API size_t qe_reader_skipped(const qe_reader *reader); /* of them, how many were padding or no part of a list */
 
 /* Weights of features: name -> one weight per value. From JSON {"QE0": 0.7, "F0": [0.1, 0.2]} or a Moses file
 ** with a [weight] section ("QE0= 0.7"). "total" is the decoder's total, "first" is 1 for the
@@ -169,6 +211,14 @@ QE_API int qe_list_rank(qe_list *list, const qe_weights *weights, size_t *order,
 /* The line of one hypothesis (no LF), with `total` in place of the decoder's unless NaN. Valid until the next
 ** call on this list. */
 QE_API qe_text qe_list_line(qe_list *list, size_t index, double total);
+/* The whole list in a format (NULL: as it was read), every line with its LF; the text is valid until the next call
+** that writes. `order` (NULL: all, as they are) names `count` hypotheses; totals[] (NULL: keep) replaces totals, in the
+** list's own order, where it is not NaN. Added features go where a format has features; fairseq gets a line
+** "Q-id TAB Name= v", Sockeye an array beside "scores", ct2 and flat have none. A conversion keeps id, text and total,
+** features and token scores where there is room for them (token scores: marian, fairseq, sockeye, jsonl), and refuses
+** what could not be read again. */
+QE_API int qe_list_write(qe_list *list, const char *format, const size_t *order, size_t count, const double *totals,
+                         qe_text *out);
 
 /* Guards against degenerate winners. Each finds one kind of fault in a translation; a candidate is vetoed when it has
 ** more of it than the decoder's first choice, so a switch never adds a fault, and one that both have vetoes nothing. */

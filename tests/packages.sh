@@ -25,5 +25,5 @@ need() {
 
 # What building and running takes, and what the tests take beside it.
 build_packages=(gcc make cmake pkg-config libc6-dev libopenblas-dev libarchive-dev libutf8proc-dev libjansson-dev
-  libsodium-dev liblua5.4-dev lua-argparse)
+  libsodium-dev zlib1g-dev liblua5.4-dev lua-argparse)
 test_packages=(lua5.4 libcmocka-dev lua-busted lua-check clang-format universal-ctags git bsdextrautils locales strace)

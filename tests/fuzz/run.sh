@@ -15,7 +15,7 @@ for source in "$root"/tests/fuzz/fuzz_*.c; do
   target=${name#fuzz_}
   [ $# -eq 0 ] || [[ " $* " == *" $target "* ]] || continue
   clang -g -O1 -D_GNU_SOURCE -DQE_STATIC -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -I"$root/src" "$source" \
-    "$root/.build/fuzz/libqestrel.a" $(pkg-config --cflags --libs openblas libarchive libutf8proc jansson libsodium) \
+    "$root/.build/fuzz/libqestrel.a" $(pkg-config --cflags --libs openblas libarchive libutf8proc jansson libsodium zlib) \
     -lpthread -lm -o "$root/.build/fuzz/$name"
   mkdir -p "$root/.build/fuzz/found/$target"
   echo "== $target"
