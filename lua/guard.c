@@ -55,8 +55,10 @@ static qe_text *check_texts(lua_State *L, int index, size_t *count) {
 static unsigned check_enabled(lua_State *L, int index) {
   unsigned bits = 0;
   const char *text = lua_isnoneornil(L, index) ? "all" : check_text(L, index);
-  if (qe_guards_parse(text, &bits) != QE_OK)
-    luaL_error(L, "guards \"%s\", expected all, none or some of: %s", text, qe_guard_names());
+  qe_guards *guards = check_guards(L, 1);
+  const int status = qe_guards_parse(guards, text, &bits);
+  if (status != QE_OK)
+    raise_status(L, status, qe_guards_error(guards));
   return bits;
 }
 

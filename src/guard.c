@@ -1,16 +1,30 @@
 /*
 ** guard.c - whether a candidate may take the place of the decoder's first choice. Source, first choice and candidate are
-** read once each (guard.h); every guard compares the readings and answers whether the switch would add its fault.
-** Invariant: a text with the words of the first choice is never refused. The guards do not judge quality, and none is
-** sure of its case: they only make the reranker stay with what the decoder preferred.
+** read once each (guard.h); what a guard wants to know of the first two is worked out before the candidates. Invariant:
+** the first choice itself is never refused, and a veto depends on nothing but source, first choice and candidate. The
+** guards do not judge quality, and none is sure of its case: they only make the reranker stay with the decoder.
 */
 #include "guard.h"
 
+#include <limits.h>
+
 enum { GUARDS = 9, MOST_NAMES = 256, LOOP_UNIT = 4 };
+
+/* The faults of one text, as far as they are counted. */
+struct faults {
+  size_t copied; /* words with letters that are the source's */
+  size_t loops, again;
+  size_t numbers, placeholders;
+  enum negation negation;
+};
 
 struct qe_guards {
   struct error error;
   struct reading source, first, candidate;
+  struct faults of_source, of_first;
+  size_t names[MOST_NAMES]; /* words of the source that the first choice has, too, in its main script */
+  size_t name_count;
+  int script;       /* of most letters of the first choice */
   int languages[2]; /* negation_language of source and target */
   bool known;       /* there is a source */
   bool one_language;
@@ -53,22 +67,28 @@ static unsigned bits_of(const char *name, size_t size) {
   return size == 3 && memcmp(name, "all", 3) == 0 ? (1u << GUARDS) - 1 : 0;
 }
 
-int qe_guards_parse(const char *text, unsigned *bits) {
+static unsigned with_item(unsigned bits, const char *item, size_t size) {
+  const bool without = size > 0 && *item == '-';
+  const unsigned named = bits_of(item + without, size - without);
+  if (size == 4 && memcmp(item, "none", 4) == 0)
+    return 0;
+  return named == 0 ? UINT_MAX : without ? bits & ~named : bits | named;
+}
+
+int qe_guards_parse(qe_guards *guards, const char *text, unsigned *bits) {
   unsigned found = *text == '-' ? (1u << GUARDS) - 1 : 0;
-  for (const char *at = text; *text; at += *at == ',') {
-    const bool without = *at == '-';
-    at += without;
+  error_clear(&guards->error);
+  for (const char *at = text;; at++) {
     const size_t size = strcspn(at, ",");
-    const unsigned named = bits_of(at, size);
-    const bool none = size == 4 && memcmp(at, "none", 4) == 0;
-    if (named == 0 && (!none || without))
-      return QE_USE;
-    found = none ? 0 : without ? found & ~named : found | named;
+    found = with_item(found, at, size);
+    if (found == UINT_MAX && *text)
+      return error_set(&guards->error, QE_USE, "no guard \"%.*s\", expected all, none or some of: %s",
+                       (int)(size > 40 ? 40 : size), at, qe_guard_names());
     at += size;
     if (!*at)
       break;
   }
-  *bits = found;
+  *bits = *text ? found : 0;
   return QE_OK;
 }
 
@@ -88,6 +108,10 @@ int qe_guards_languages(qe_guards *guards, const char *source, const char *targe
 }
 
 /* ---- comparing readings ---- */
+
+static bool same_text(qe_text a, qe_text b) {
+  return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+}
 
 static size_t common(const uint64_t *a, size_t a_count, const uint64_t *b, size_t b_count) {
   size_t count = 0, i = 0, j = 0;
@@ -111,13 +135,13 @@ static size_t copied_words(const struct reading *text, const struct reading *sou
 
 /* Names and loans are the same in both languages; a word more of them than the first choice has is no copy. */
 static bool adds_copy(qe_guards *guards) {
-  const struct reading *text = &guards->candidate, *source = &guards->source, *first = &guards->first;
+  const struct reading *text = &guards->candidate, *source = &guards->source;
   if (!guards->known || guards->one_language || source->sorted_count == 0)
     return false;
   if (same_words(text, source))
-    return !same_words(first, source);
+    return !same_words(&guards->first, source);
   const size_t copied = copied_words(text, source);
-  return copied * 10 >= text->sorted_count * 6 && copied > copied_words(first, source) + 1 + copied / 4;
+  return copied * 10 >= text->sorted_count * 6 && copied > guards->of_first.copied + 1 + copied / 4;
 }
 
 static bool adds_empty(qe_guards *guards) {
@@ -172,42 +196,35 @@ static size_t again(const struct reading *text) {
 }
 
 static bool adds_repetition(qe_guards *guards) {
-  const struct reading *text = &guards->candidate, *first = &guards->first, *source = &guards->source;
-  const size_t loop = loops(text), share = again(text);
-  const bool looping = loop > loops(first) && !(guards->known && loop <= loops(source));
-  const bool sharing = share > again(first) && !(guards->known && share <= again(source));
+  const struct faults *first = &guards->of_first, *source = &guards->of_source;
+  const size_t loop = loops(&guards->candidate), share = again(&guards->candidate);
+  const bool looping = loop > first->loops && !(guards->known && loop <= source->loops);
+  const bool sharing = share > first->again && !(guards->known && share <= source->again);
   return looping || sharing;
 }
 
 /* ---- content ---- */
 
 static bool adds_number(qe_guards *guards) {
-  struct reading *text = &guards->candidate, *first = &guards->first, *source = &guards->source;
   if (!guards->known)
-    return numerals_differing(first, text, NULL) > 0;
-  return numerals_differing(source, text, first) > numerals_differing(source, first, text);
+    return numerals_differing(&guards->first, &guards->candidate, NULL) > 0;
+  return numerals_differing(&guards->source, &guards->candidate, &guards->first) > guards->of_first.numbers;
 }
 
+/* That a language without a list shows no negation says nothing. */
 static bool adds_negation(qe_guards *guards) {
-  if (!guards->known)
+  const enum negation source = guards->of_source.negation, first = guards->of_first.negation;
+  if (!guards->known || source != first || first == NEGATION_UNCLEAR ||
+      (first == NEGATION_ABSENT && guards->languages[0] < 0))
     return false;
-  const enum negation first = negation_of(&guards->first, guards->languages[1]);
   const enum negation text = negation_of(&guards->candidate, guards->languages[1]);
-  if (first == NEGATION_UNCLEAR || text == NEGATION_UNCLEAR || first == text)
-    return false;
-  const enum negation source = negation_of(&guards->source, guards->languages[0]);
-  /* that a language without a list shows no negation says nothing */
-  return source == first && (source == NEGATION_PRESENT || guards->languages[0] >= 0);
-}
-
-static size_t marks_of(const struct reading *text, int script) {
-  return text->letters[script];
+  return text != NEGATION_UNCLEAR && text != first;
 }
 
 static int main_script(const struct reading *text) {
   int most = SCRIPT_NONE;
   for (int script = 1; script < SCRIPTS; script++)
-    if (most == SCRIPT_NONE ? marks_of(text, script) > 0 : marks_of(text, script) > marks_of(text, most))
+    if (text->letters[script] > text->letters[most])
       most = script;
   return most;
 }
@@ -219,27 +236,19 @@ struct shape {
   bool capital; /* its first */
 };
 
-static bool is_capital(int32_t point, qe_text folded) {
-  int32_t lower;
-  utf8_decode(folded.data, folded.size, &lower);
-  return lower != point;
-}
-
 static struct shape shape_of(const struct reading *reading, size_t number) {
-  qe_text word = reading_word(reading, number), folded = reading_folded(reading, number);
+  const qe_text word = reading_word(reading, number), folded = reading_folded(reading, number);
   struct shape shape = { 0 };
   for (size_t at = 0, low = 0; at < word.size && low < folded.size;) {
     int32_t point, lower;
     const bool begins = at == 0;
-    const bool capital = is_capital((utf8_decode(word.data + at, word.size - at, &point), point),
-                                    (qe_text){ folded.data + low, folded.size - low });
     at += utf8_decode(word.data + at, word.size - at, &point);
     low += utf8_decode(folded.data + low, folded.size - low, &lower);
     const int script = reading_script(point);
     shape.script = shape.script == SCRIPT_NONE ? script : shape.script;
     shape.letters += script != SCRIPT_NONE;
-    shape.capitals += capital;
-    shape.capital |= begins && capital;
+    shape.capitals += point != lower;
+    shape.capital |= begins && point != lower;
     shape.digits += numeral_digit(point) >= 0;
   }
   return shape;
@@ -266,17 +275,29 @@ static bool is_name(const struct reading *reading, size_t number, int script) {
 }
 
 static bool has_word(const struct reading *reading, qe_text word) {
-  for (size_t i = 0; i < reading->words.count; i++) {
-    const qe_text other = reading_word(reading, i);
-    if (other.size == word.size && memcmp(other.data, word.data, word.size) == 0)
+  for (size_t i = 0; i < reading->words.count; i++)
+    if (same_text(reading_word(reading, i), word))
       return true;
-  }
   return false;
 }
 
-/* The same beginning, in lower case: endings differ by case and language. */
+static void collect_names(qe_guards *guards) {
+  const struct reading *source = &guards->source;
+  size_t looked_at = 0;
+  guards->name_count = 0;
+  for (size_t i = 0; i < source->words.count && looked_at < MOST_NAMES; i++) {
+    if (source->kinds[i] != WORD_LETTERS || !is_name(source, i, guards->script))
+      continue;
+    looked_at++;
+    if (has_word(&guards->first, reading_word(source, i)))
+      guards->names[guards->name_count++] = i;
+  }
+}
+
+/* The same beginning, in lower case: endings differ by case and language. Half the letters and not fewer than two, so
+** that other spellings pass, too. */
 static bool has_relative(const struct reading *reading, qe_text name) {
-  const size_t least = name.size * 6 / 10 > 3 ? name.size * 6 / 10 : name.size < 3 ? name.size : 3;
+  const size_t least = name.size > 7 ? name.size / 2 : name.size < 3 ? name.size : 3;
   for (size_t i = 0; i < reading->words.count; i++) {
     const qe_text word = reading_folded(reading, i);
     if (word.size >= least && memcmp(word.data, name.data, least) == 0)
@@ -286,18 +307,11 @@ static bool has_relative(const struct reading *reading, qe_text name) {
 }
 
 static bool adds_name(qe_guards *guards) {
-  const struct reading *source = &guards->source, *first = &guards->first;
-  const int script = main_script(first);
-  size_t looked_at = 0;
-  if (!guards->known || script == SCRIPT_NONE || main_script(&guards->candidate) != script)
+  if (!guards->known || guards->script == SCRIPT_NONE || main_script(&guards->candidate) != guards->script)
     return false;
-  for (size_t i = 0; i < source->words.count && looked_at < MOST_NAMES; i++) {
-    if (source->kinds[i] != WORD_LETTERS || !is_name(source, i, script))
-      continue;
-    looked_at++;
-    if (has_word(first, reading_word(source, i)) && !has_relative(&guards->candidate, reading_folded(source, i)))
+  for (size_t i = 0; i < guards->name_count; i++)
+    if (!has_relative(&guards->candidate, reading_folded(&guards->source, guards->names[i])))
       return true;
-  }
   return false;
 }
 
@@ -310,10 +324,10 @@ static size_t different(const struct reading *a, const struct reading *b) {
 static bool adds_placeholder(qe_guards *guards) {
   const struct reading *text = &guards->candidate, *first = &guards->first;
   const struct reading *expected = guards->known ? &guards->source : first;
-  if (different(expected, text) > different(expected, first))
+  if (different(expected, text) > guards->of_first.placeholders)
     return true;
   const bool wanted = expected->escapes > 0;
-  return (text->escapes > 0) != wanted && (first->escapes > 0) == wanted && (text->escapes > 0 || guards->known);
+  return (text->escapes > 0) != wanted && (first->escapes > 0) == wanted;
 }
 
 static size_t letter_count(const struct reading *text) {
@@ -349,8 +363,20 @@ static unsigned vetoes_of(qe_guards *guards, unsigned enabled) {
   return vetoes;
 }
 
-static bool same_text(qe_text a, qe_text b) {
-  return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+/* What the guards want to know before they see candidates. */
+static void prepare(qe_guards *guards) {
+  struct reading *source = &guards->source, *first = &guards->first;
+  guards->of_source = (struct faults){ .loops = loops(source),
+                                       .again = again(source),
+                                       .negation = negation_of(source, guards->languages[0]) };
+  guards->of_first = (struct faults){ .copied = copied_words(first, source),
+                                      .loops = loops(first),
+                                      .again = again(first),
+                                      .numbers = numerals_differing(source, first, NULL),
+                                      .placeholders = guards->known ? different(source, first) : 0,
+                                      .negation = negation_of(first, guards->languages[1]) };
+  guards->script = main_script(first);
+  collect_names(guards);
 }
 
 int qe_guards_check(qe_guards *guards, unsigned enabled, qe_text source, const qe_text *candidates, size_t count,
@@ -360,17 +386,17 @@ int qe_guards_check(qe_guards *guards, unsigned enabled, qe_text source, const q
     return error_set(&guards->error, QE_USE, "first choice %zu of %zu candidates", first, count);
   if (enabled >> GUARDS)
     return error_set(&guards->error, QE_USE, "guards 0x%x, expected bits below 0x%x", enabled, 1u << GUARDS);
-  int status = reading_of(&guards->source, source);
   guards->known = source.size > 0;
-  if (status == QE_OK)
-    status = reading_of(&guards->first, candidates[first]);
-  for (size_t i = 0; i < count && status == QE_OK; i++) {
+  if (reading_of(&guards->source, source) != QE_OK || reading_of(&guards->first, candidates[first]) != QE_OK)
+    return error_memory(&guards->error);
+  prepare(guards);
+  for (size_t i = 0; i < count; i++) {
     vetoes[i] = 0;
     if (enabled == 0 || same_text(candidates[i], candidates[first]))
       continue;
-    status = reading_of(&guards->candidate, candidates[i]);
-    if (status == QE_OK)
-      vetoes[i] = vetoes_of(guards, enabled);
+    if (reading_of(&guards->candidate, candidates[i]) != QE_OK)
+      return error_memory(&guards->error);
+    vetoes[i] = vetoes_of(guards, enabled);
   }
-  return status == QE_OK ? QE_OK : error_memory(&guards->error);
+  return QE_OK;
 }

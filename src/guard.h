@@ -1,13 +1,13 @@
 /*
 ** guard.h - what the guards of reranking see in a text, private. A reading is made of one text in three steps: markup.c
 ** takes placeholders out and leaves plain text, reading.c cuts that into words and counts characters, numeral.c finds
-** the numbers; negation.c then looks at the words. Readings keep their memory for the next text.
+** the numbers; spoken.c and negation.c look at the words when asked. Readings keep their memory for the next text.
 */
 #ifndef QE_GUARD_H
 #define QE_GUARD_H
 #include "text.h"
 
-enum { MOST_FOUND = 1024 }; /* placeholders, and numbers, of one text; what follows is not looked at */
+enum { MOST_FOUND = 256 }; /* placeholders, and numbers, of one text; what follows is not looked at */
 
 /* A number: significand times a power of ten; the significand ends with a digit other than 0, or is 0. One of more than
 ** 18 digits is a hash of them with the highest bit set. */
@@ -16,12 +16,13 @@ struct numeral {
   int32_t exponent;
   int32_t shift;  /* of a magnitude that follows: 6 for "million"; 0 for none */
   bool afternoon; /* "pm" follows */
+  bool century;   /* a word for that follows */
   bool used;      /* has its partner, while two texts are compared */
 };
 
 struct numerals {
-  struct numeral *items;
-  size_t count, room;
+  struct numeral items[MOST_FOUND];
+  size_t count;
 };
 
 enum word_kind { WORD_MARK, WORD_NUMBER, WORD_LETTERS, WORD_IDEOGRAPH };
@@ -38,8 +39,8 @@ enum {
 struct reading {
   char *plain; /* the text without its placeholders */
   size_t plain_size, plain_room;
-  uint64_t *placeholders; /* hashes in rising order */
-  size_t placeholder_count, placeholder_room;
+  uint64_t placeholders[MOST_FOUND]; /* hashes in rising order */
+  size_t placeholder_count;
   size_t escapes; /* of the placeholders, those that are character references, "&amp;" */
   struct words words;
   char *folded;            /* the words in lower case, one after another */
@@ -50,10 +51,12 @@ struct reading {
   uint64_t *grams;         /* those of runs of four words, in rising order */
   size_t folded_room, folded_offset_room, kinds_room, hashes_room, sorted_room, grams_room;
   size_t sorted_count, gram_count;
-  size_t length;                    /* characters that are seen; an ideograph counts three */
-  bool visible;                     /* in the text as it came */
-  size_t letters[SCRIPTS];          /* by script, weighted alike */
-  struct numerals numerals, spoken; /* spoken: number words */
+  size_t length;           /* characters that are seen; an ideograph counts three */
+  bool visible;            /* in the text as it came */
+  size_t letters[SCRIPTS]; /* by script, weighted alike */
+  struct numerals numerals;
+  struct numerals spoken; /* number words, once spoken_of has looked for them */
+  bool spoken_known;
 };
 
 /* ---- markup.c ---- */
@@ -66,14 +69,21 @@ qe_text reading_word(const struct reading *reading, size_t number);   /* as it w
 qe_text reading_folded(const struct reading *reading, size_t number); /* in lower case */
 int reading_script(int32_t point);
 void reading_sort(uint64_t *items, size_t count);
-/* "word" is that word, "word*" a beginning, "*word" an end. */
-bool reading_matches(qe_text word, qe_text pattern);
+qe_text reading_rest(const struct reading *reading, size_t number); /* that and all that follow, in lower case */
+/* Whether a word is on a list whose items are separated by blanks: "word" is that word (or, if `begins`, a beginning),
+** "word*" a beginning, "*word" an end. */
+bool reading_listed(qe_text word, bool begins, const char *list);
 
 /* ---- numeral.c ---- */
-int numerals_read(struct reading *reading);
+void numerals_read(struct reading *reading);
+void numerals_add(struct numerals *numerals, uint64_t significand, int32_t exponent);
 int numeral_digit(int32_t point); /* 0..9 for a decimal digit of any script, else -1 */
-/* How many numbers one has and the other lacks. Number words of the two, or of `witness`, excuse a number. */
-size_t numerals_differing(struct reading *source, struct reading *text, const struct reading *witness);
+/* How many numbers one has and the other lacks. Number words of the other excuse a number; those of `witness` (may be
+** NULL), too, one that only the text has. */
+size_t numerals_differing(struct reading *source, struct reading *text, struct reading *witness);
+
+/* ---- spoken.c ---- */
+const struct numerals *spoken_of(struct reading *reading);
 
 /* ---- negation.c ---- */
 enum negation { NEGATION_ABSENT, NEGATION_UNCLEAR, NEGATION_PRESENT };

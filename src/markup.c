@@ -142,8 +142,7 @@ static size_t domain(qe_text text) {
 
 static size_t placeholder(qe_text text, bool after_name) {
   const char c = *text.data;
-  const char before = c == '{' || c == '<' || c == '&' ? '\0' : after_name ? 'x' : '\0';
-  if (before)
+  if (after_name && c != '{' && c != '<' && c != '&')
     return 0;
   switch (c) {
   case '{':
@@ -163,14 +162,9 @@ static size_t placeholder(qe_text text, bool after_name) {
   }
 }
 
-static int keep(struct reading *reading, const char *bytes, size_t size) {
-  if (reading->placeholder_count == MOST_FOUND)
-    return QE_OK;
-  if (!memory_reserve((void **)&reading->placeholders, &reading->placeholder_room, reading->placeholder_count + 1,
-                      sizeof *reading->placeholders))
-    return QE_MEMORY;
-  reading->placeholders[reading->placeholder_count++] = fnv1a(FNV1A_START, bytes, size);
-  return QE_OK;
+static void keep(struct reading *reading, const char *bytes, size_t size) {
+  if (reading->placeholder_count < MOST_FOUND)
+    reading->placeholders[reading->placeholder_count++] = fnv1a(FNV1A_START, bytes, size);
 }
 
 /* What a placeholder leaves in the plain text: an apostrophe goes on being one, so that "don&#39;t" is a word. */
@@ -186,35 +180,35 @@ static size_t local_part(const struct reading *reading) {
   return size;
 }
 
-static int take(struct reading *reading, qe_text rest, bool after_name, size_t *taken) {
-  *taken = placeholder(rest, after_name);
-  if (*taken > 0) {
-    const qe_text found = { rest.data, *taken };
-    reading->escapes += *rest.data == '&';
-    reading->plain[reading->plain_size++] = left_of(found);
-    return *rest.data == '&' ? QE_OK : keep(reading, found.data, found.size);
+/* One placeholder or one byte from the front of `rest`; returns how many bytes that were. */
+static size_t take(struct reading *reading, qe_text rest, bool after_name) {
+  size_t taken = placeholder(rest, after_name);
+  if (taken > 0) {
+    reading->plain[reading->plain_size++] = left_of((qe_text){ rest.data, taken });
+    if (*rest.data == '&')
+      reading->escapes++;
+    else
+      keep(reading, rest.data, taken);
+    return taken;
   }
   const size_t local = *rest.data == '@' ? local_part(reading) : 0;
-  *taken = local > 0 ? domain(rest) : 0;
-  if (*taken > 0) {
+  taken = local > 0 ? domain(rest) : 0;
+  if (taken > 0) {
     reading->plain_size -= local;
-    reading->plain[reading->plain_size++] = ' ';
-    return keep(reading, rest.data - local, local + *taken);
+    keep(reading, rest.data - local, local + taken);
   }
-  *taken = 1;
-  reading->plain[reading->plain_size++] = *rest.data;
-  return QE_OK;
+  reading->plain[reading->plain_size++] = taken > 0 ? ' ' : *rest.data;
+  return taken > 0 ? taken : 1;
 }
 
 int markup_read(struct reading *reading, qe_text text) {
-  int status = QE_OK;
   reading->plain_size = reading->placeholder_count = reading->escapes = 0;
   if (!memory_reserve((void **)&reading->plain, &reading->plain_room, text.size, 1))
     return QE_MEMORY;
-  for (size_t at = 0, taken; at < text.size && status == QE_OK; at += taken) {
+  for (size_t at = 0; at < text.size;) {
     const bool after_name = at > 0 && is_name(text.data[at - 1]);
-    status = take(reading, (qe_text){ text.data + at, text.size - at }, after_name, &taken);
+    at += take(reading, (qe_text){ text.data + at, text.size - at }, after_name);
   }
   reading_sort(reading->placeholders, reading->placeholder_count);
-  return status;
+  return QE_OK;
 }

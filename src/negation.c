@@ -18,23 +18,24 @@ struct cues {
 
 static const struct cues cues[LANGUAGES] = {
   [EN] = { "no", "not cannot never nothing nobody nowhere none",
-           "without neither nor hardly barely scarcely rarely seldom few little unable unlikely unknown unclear "
-           "unless "
-           "unaware unwilling unavailable uncertain unlike impossible incapable lack* fail* refus* deny denie* "
-           "denial "
-           "avoid* absence absent zero any* non instead rather stop* prevent* dont didnt doesnt wont cant isnt ain "
-           "yet "
-           "exclu* free except illegal* invalid ineligible incomplete insufficient inability disagree*",
+           "without neither nor hardly barely scarcely rarely seldom few little less una* unc* unf* unk* unl* unp* "
+           "unr* uns* "
+           "unw* impossible incapable illegal* legal* lack* fail* refus* deny denie* denial avoid* absence absent "
+           "zero "
+           "any* non instead rather stop* prevent* dont didnt doesnt wont cant isnt ain yet until exclu* free "
+           "except "
+           "invalid ineligible incomplete insufficient inability disagree* different*",
            "only just" },
   [DE] = { "nie",
            "nicht nichts kein keine keiner keinen keinem keines niemals niemand niemanden niemandem nirgends",
            "ohne weder noch kaum selten unmög* unfähig* unbekannt* unklar* ungewiss* unwahr* unsicher* unzu* "
            "mangel* "
-           "fehl* verweiger* statt anstatt außer *los *lose *losen *loser keinerlei wenig* nein nur vermeid* "
+           "fehl* verweiger* statt anstatt außer *los *lose *losen *loser keinerlei wenig* nein nur erst vermeid* "
            "verhinder*",
            "nur allein" },
-  [ET] = { "", "ei pole polnud poleks polevat ära ärge ärgu mitte",
-           "kunagi ilma ega eba* *mata *matu *matut *matud *matuks *matute *matult puudu* keeldu* vaevalt keegi "
+  [ET] = { "", "ei pole polnud poleks polevat ärge ärgu mitte",
+           "ära kunagi enne alles ilma ega eba* *mata *matu *matut *matud *matuks *matute *matult puudu* keeldu* "
+           "vaevalt keegi "
            "miski "
            "ühtegi eita* asemel vähe kumbki iialgi",
            "ainult üksnes vaid" },
@@ -48,7 +49,7 @@ static const struct cues cues[LANGUAGES] = {
            "न* बिना बाहेक कहिल्यै कुनै *ेन *ेनन् *एन *एनन् *इन *िन *विहीन *हीन", "मात्र" },
   [SI] = { "", "නැත නැහැ නෑ නැති නැතිව නොමැත නොමැති නොවේ නොව එපා බැහැ බැරි", "නො* නැ* තොර* කිසි* බැ* මිස", "පමණක්" },
   [ZH] = { "", "没有 沒有 不是 不会 不會 不能 不可 不要 不想 不知 并不 從未 从未 从不 并未 尚未 并非 绝不",
-           "不 没 沒 未 无 無 非 别 別 勿 莫 否 免 缺 拒 难 難 禁", "仅 只 但 单 僅 單" },
+           "不 没 沒 未 无 無 非 别 別 勿 莫 否 免 缺 拒 难 難 禁 才", "仅 只 但 单 僅 單" },
   [ES] = { "no", "nunca jamás nadie ningún ninguna ninguno tampoco",
            "sin ni nada apenas falta* imposible* incapa* desconoc* carec* neg* rechaz* excepto evit*",
            "solo sólo solamente" },
@@ -63,30 +64,10 @@ int negation_language(const char *code) {
   return -1;
 }
 
-/* Takes the next pattern off a list; false at its end. */
-static bool next_pattern(const char **list, qe_text *pattern) {
-  while (**list == ' ')
-    ++*list;
-  pattern->data = *list;
-  while (**list && **list != ' ')
-    ++*list;
-  pattern->size = (size_t)(*list - pattern->data);
-  return pattern->size > 0;
-}
-
 /* Ideographs are words of one character, so a pattern of two stands over two words, which lie side by side. */
-static qe_text span(const struct reading *reading, size_t at, size_t size) {
-  const qe_text word = reading_folded(reading, at);
-  size_t rest = reading->folded_offset[reading->words.count] - reading->folded_offset[at];
-  return reading->kinds[at] == WORD_IDEOGRAPH ? (qe_text){ word.data, size < rest ? size : rest } : word;
-}
-
 static bool listed(const struct reading *reading, size_t at, const char *list) {
-  qe_text pattern;
-  while (next_pattern(&list, &pattern))
-    if (reading_matches(span(reading, at, pattern.size), pattern))
-      return true;
-  return false;
+  const bool ideograph = reading->kinds[at] == WORD_IDEOGRAPH;
+  return reading_listed(ideograph ? reading_rest(reading, at) : reading_folded(reading, at), ideograph, list);
 }
 
 /* "n't" of "don't", cut at its apostrophe; of "do n't", too. */
@@ -109,8 +90,10 @@ static bool is_numbering(const struct reading *reading, size_t at) {
   return listed(reading, at + 1, ".") || reading->kinds[at + 1] == WORD_NUMBER;
 }
 
+/* "rather than", too: 而不是 */
 static bool softened(const struct reading *reading, size_t at, const struct cues *list) {
-  return is_numbering(reading, at) || (at + 1 < reading->words.count && listed(reading, at + 1, list->only));
+  return is_numbering(reading, at) || (at > 0 && listed(reading, at - 1, "而")) ||
+         (at + 1 < reading->words.count && listed(reading, at + 1, list->only));
 }
 
 static enum negation of_word(const struct reading *reading, size_t at, int language, bool known) {

@@ -234,21 +234,21 @@ typedef enum qe_guard {
   QE_GUARD_SCRIPT = 1 << 8       /* over 30 % of the letters in scripts that the first choice uses less */
 } qe_guard;
 QE_API const char *qe_guard_names(void); /* "copy empty ...", in the order of the bits */
-/* "all", "none", "copy,number", "all,-name", "-name" (all but that one), "" (none) -> bits, or QE_USE where a name is
-** unknown; the bits then are as before. */
-QE_API int qe_guards_parse(const char *text, unsigned *bits);
 
 /* The room that guards work in; nothing is allocated once it is warm. */
 typedef struct qe_guards qe_guards;
 QE_API qe_guards *qe_guards_new(void);
 QE_API void qe_guards_free(qe_guards *guards);
 QE_API const char *qe_guards_error(const qe_guards *guards);
+/* "all", "none", "copy,number", "all,-name", "-name" (all but that one), "" (none) -> bits. Where a name is unknown, the
+** error has it and the bits are as before. */
+QE_API int qe_guards_parse(qe_guards *guards, const char *text, unsigned *bits);
 /* Languages, "et" or "en-GB"; NULL for unknown. Negation is known in en de et ro ru ne si zh es; where a language is
 ** unknown or another one, only words count that are negations in any. If both are the same, copies are no fault. */
 QE_API int qe_guards_languages(qe_guards *guards, const char *source, const char *target);
 /* vetoes[i] = those of the `enabled` guards that candidate i would be refused by in place of candidates[first]; any bytes
 ** are accepted. Where the source is not known (size 0), number and placeholder compare with the first choice alone and
-** copy, negation and name are silent. The first 1024 numbers and placeholders of a text count. */
+** copy, negation and name are silent. The first 256 numbers and placeholders of a text count. */
 QE_API int qe_guards_check(qe_guards *guards, unsigned enabled, qe_text source, const qe_text *candidates,
                            size_t count, size_t first, unsigned *vetoes);
 

@@ -145,13 +145,29 @@ qe_text reading_folded(const struct reading *reading, size_t number) {
   return (qe_text){ reading->folded + offset[0], offset[1] - offset[0] };
 }
 
-bool reading_matches(qe_text word, qe_text pattern) {
-  const bool end = *pattern.data == '*', beginning = pattern.data[pattern.size - 1] == '*';
-  const char *bytes = pattern.data + end;
-  const size_t size = pattern.size - end - beginning;
+qe_text reading_rest(const struct reading *reading, size_t number) {
+  const uint32_t *offset = reading->folded_offset;
+  return (qe_text){ reading->folded + offset[number], offset[reading->words.count] - offset[number] };
+}
+
+static bool matches(qe_text word, bool begins, const char *pattern, size_t size) {
+  const bool end = *pattern == '*', beginning = begins || pattern[size - 1] == '*';
+  const char *bytes = pattern + end;
+  size -= end + (pattern[size - 1] == '*');
   if (word.size < size || (!end && !beginning && word.size != size))
     return false;
   return memcmp(end ? word.data + word.size - size : word.data, bytes, size) == 0;
+}
+
+bool reading_listed(qe_text word, bool begins, const char *list) {
+  while (*list) {
+    const char *blank = strchr(list, ' ');
+    const size_t size = blank ? (size_t)(blank - list) : strlen(list);
+    if (matches(word, begins, list, size))
+      return true;
+    list += size + (blank != NULL);
+  }
+  return false;
 }
 
 static bool reserve_words(struct reading *reading) {
@@ -240,19 +256,18 @@ int reading_of(struct reading *reading, qe_text text) {
   describe_words(reading);
   collect_grams(reading);
   count_characters(reading);
-  return numerals_read(reading);
+  numerals_read(reading);
+  reading->spoken_known = false;
+  return QE_OK;
 }
 
 void reading_free(struct reading *reading) {
   words_free(&reading->words);
   memory_free(reading->plain);
-  memory_free(reading->placeholders);
   memory_free(reading->folded);
   memory_free(reading->folded_offset);
   memory_free(reading->kinds);
   memory_free(reading->hashes);
   memory_free(reading->sorted);
   memory_free(reading->grams);
-  memory_free(reading->numerals.items);
-  memory_free(reading->spoken.items);
 }
