@@ -24,9 +24,10 @@ struct qe_guards {
   struct faults of_source, of_first;
   size_t names[MOST_NAMES]; /* words of the source that the first choice has, too, in its main script */
   size_t name_count;
-  int script;       /* of most letters of the first choice */
-  int languages[2]; /* negation_language of source and target */
-  bool known;       /* there is a source */
+  int script;        /* of most letters of the first choice */
+  int target_script; /* of the target language; SCRIPT_NONE for unknown */
+  int languages[2];  /* negation_language of source and target */
+  bool known;        /* there is a source */
   bool one_language;
 };
 
@@ -103,6 +104,7 @@ int qe_guards_languages(qe_guards *guards, const char *source, const char *targe
   error_clear(&guards->error);
   guards->languages[0] = negation_language(source);
   guards->languages[1] = negation_language(target);
+  guards->target_script = reading_script_of_language(target);
   guards->one_language = same_language(source, target);
   return QE_OK;
 }
@@ -133,15 +135,14 @@ static size_t copied_words(const struct reading *text, const struct reading *sou
   return common(text->sorted, text->sorted_count, source->sorted, source->sorted_count);
 }
 
-/* Names and loans are the same in both languages; a word more of them than the first choice has is no copy. */
+/* Names and loans are the same in both languages; a word more of them than the first choice has is no copy, unless
+** nothing else is there. */
 static bool adds_copy(qe_guards *guards) {
   const struct reading *text = &guards->candidate, *source = &guards->source;
   if (!guards->known || guards->one_language || source->sorted_count == 0)
     return false;
-  if (same_words(text, source))
-    return !same_words(&guards->first, source);
-  const size_t copied = copied_words(text, source);
-  return copied * 10 >= text->sorted_count * 6 && copied > guards->of_first.copied + 1 + copied / 4;
+  const size_t copied = copied_words(text, source), tolerated = same_words(text, source) ? 0 : 1 + copied / 4;
+  return copied * 10 >= text->sorted_count * 6 && copied > guards->of_first.copied + tolerated;
 }
 
 static bool adds_empty(qe_guards *guards) {
@@ -165,7 +166,7 @@ static bool adds_length(qe_guards *guards) {
 /* ---- repetition ---- */
 
 /* Copies of a unit from which on it is a loop. Dots and lines of forms repeat by nature, ideographs sometimes. */
-static size_t tolerated(const struct reading *text, size_t end, size_t unit) {
+static size_t tolerated_copies(const struct reading *text, size_t end, size_t unit) {
   int kind = WORD_MARK;
   for (size_t i = end - unit; i < end; i++)
     kind = text->kinds[i] > kind ? text->kinds[i] : kind;
@@ -180,7 +181,7 @@ static size_t loops(const struct reading *text) {
     for (size_t i = unit; i < text->words.count; i++) {
       run = text->hashes[i] == text->hashes[i - unit] ? run + 1 : 0;
       const size_t copies = run / unit + 1;
-      if (copies > most && copies > 2 && copies > tolerated(text, i + 1, unit))
+      if (copies > most && copies > 2 && copies > tolerated_copies(text, i + 1, unit))
         most = copies;
     }
   }
@@ -337,17 +338,15 @@ static size_t letter_count(const struct reading *text) {
   return count;
 }
 
+/* In scripts other than the one expected: that of the target language or, unknown, the first choice's main one. */
 static bool adds_script(qe_guards *guards) {
   const struct reading *text = &guards->candidate, *first = &guards->first;
+  const int expected = guards->target_script != SCRIPT_NONE ? guards->target_script : guards->script;
   const size_t text_count = letter_count(text), first_count = letter_count(first);
-  size_t excess = 0; /* of the shares, both over text_count * first_count */
   if (text_count == 0 || first_count == 0)
     return false;
-  for (int script = 1; script < SCRIPTS; script++) {
-    const size_t share = text->letters[script] * first_count, usual = first->letters[script] * text_count;
-    excess += share > usual ? share - usual : 0;
-  }
-  return excess > text_count * first_count / 10 * 3;
+  const size_t share = (text_count - text->letters[expected]) * 100 / text_count;
+  return share > (first_count - first->letters[expected]) * 100 / first_count + 30;
 }
 
 /* ---- the check ---- */

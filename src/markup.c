@@ -90,10 +90,14 @@ static size_t underscored(qe_text text) {
   return size > 4 && text.data[1] == '_' && text.data[2] != '_' && end[-1] == '_' && end[-2] == '_' ? size : 0;
 }
 
-/* <b> </b> <a href="..."> <br/> */
+/* <b> </b> <a href="..."> <br/> <x:y-z> */
 static size_t tag(qe_text text) {
   size_t at = text.size > 1 && text.data[1] == '/' ? 2 : 1;
   if (at >= text.size || !is_letter(text.data[at]))
+    return 0;
+  while (at < text.size && at < LONGEST_NAME && (is_name(text.data[at]) || is_one_of(text.data[at], "-:.")))
+    at++;
+  if (at < text.size && !is_one_of(text.data[at], " \t\n\r/>"))
     return 0;
   while (at < text.size && at < LONGEST_TAG && text.data[at] != '<' && text.data[at] != '>')
     at++;

@@ -56,10 +56,8 @@ static const struct cues cues[LANGUAGES] = {
 };
 
 int negation_language(const char *code) {
-  if (!code || !code[0] || !code[1] || (code[2] && code[2] != '-' && code[2] != '_'))
-    return -1;
   for (int i = 0; i < LANGUAGES; i++)
-    if ((code[0] | 0x20) == codes[i][0] && (code[1] | 0x20) == codes[i][1])
+    if (reading_is_language(code, codes[i]))
       return i;
   return -1;
 }

@@ -252,8 +252,13 @@ void numerals_read(struct reading *reading) {
 
 /* ---- comparing ---- */
 
+/* Millions are no milliards; other scales have names that mean different ones in different languages. */
+static bool scales_fit(const struct numeral *a, const struct numeral *b) {
+  return a->exponent != b->exponent || a->shift < 6 || b->shift < 6 || a->shift + b->shift != 6 + 9;
+}
+
 static bool same(const struct numeral *a, const struct numeral *b) {
-  return a->significand == b->significand && a->exponent == b->exponent;
+  return a->significand == b->significand && a->exponent == b->exponent && scales_fit(a, b);
 }
 
 /* A time of day in minutes of a hundred to the hour; the same for "10.30" and "10:30". */
@@ -290,7 +295,7 @@ static bool same_year(const struct numeral *a, const struct numeral *b) {
 }
 
 static bool alike(const struct numeral *a, const struct numeral *b) {
-  if (a->significand == b->significand) {
+  if (a->significand == b->significand && scales_fit(a, b)) {
     const int32_t apart = a->exponent - b->exponent;
     if (apart == 0 || apart + a->shift == 0 || apart == b->shift || apart + a->shift == b->shift)
       return true;

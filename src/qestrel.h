@@ -231,7 +231,7 @@ typedef enum qe_guard {
   QE_GUARD_NEGATION = 1 << 5,    /* source and first choice deny and this does not, or the other way round */
   QE_GUARD_NAME = 1 << 6,        /* a name that source and first choice spell alike is missing */
   QE_GUARD_PLACEHOLDER = 1 << 7, /* {0} %s $NAME <b> &amp; addresses: missing or added */
-  QE_GUARD_SCRIPT = 1 << 8       /* over 30 % of the letters in scripts that the first choice uses less */
+  QE_GUARD_SCRIPT = 1 << 8       /* over 30 % more of the letters in scripts that are not the target language's */
 } qe_guard;
 QE_API const char *qe_guard_names(void); /* "copy empty ...", in the order of the bits */
 
@@ -244,7 +244,8 @@ QE_API const char *qe_guards_error(const qe_guards *guards);
 ** error has it and the bits are as before. */
 QE_API int qe_guards_parse(qe_guards *guards, const char *text, unsigned *bits);
 /* Languages, "et" or "en-GB"; NULL for unknown. Negation is known in en de et ro ru ne si zh es; where a language is
-** unknown or another one, only words count that are negations in any. If both are the same, copies are no fault. */
+** unknown or another one, only words count that are negations in any; its script is the first choice's main one. If both
+** are the same, copies are no fault. A code that has "-Latn" or the like says nothing about the script. */
 QE_API int qe_guards_languages(qe_guards *guards, const char *source, const char *target);
 /* vetoes[i] = those of the `enabled` guards that candidate i would be refused by in place of candidates[first]; any bytes
 ** are accepted. Where the source is not known (size 0), number and placeholder compare with the first choice alone and

@@ -83,6 +83,43 @@ int reading_script(int32_t point) {
   return OTHER;
 }
 
+bool reading_is_language(const char *code, const char *name) {
+  return code && (code[0] | 0x20) == name[0] && (code[1] | 0x20) == name[1] &&
+         (code[2] == '\0' || code[2] == '-' || code[2] == '_');
+}
+
+/* "-Latn" and the like, but for the Chinese "-Hans" and "-Hant" */
+static bool names_script(const char *code) {
+  const char *tag = code + 3;
+  const bool chinese = (tag[0] | 0x20) == 'h' && (tag[1] | 0x20) == 'a' && (tag[2] | 0x20) == 'n';
+  return strcspn(tag, "-_") == 4 && !chinese;
+}
+
+int reading_script_of_language(const char *code) {
+  static const struct {
+    int script;
+    const char *languages; /* of two letters each */
+  } known[] = {
+    { SCRIPT_LATIN, "en de et ro es fr it pt nl pl cs sk sl hr hu fi sv da no nb lv lt tr vi id ca eu gl ga is" },
+    { SCRIPT_CYRILLIC, "ru uk be bg mk" },
+    { HAN, "zh ja" },
+    { HANGUL, "ko" },
+    { SCRIPT_GREEK, "el" },
+    { SCRIPT_ARMENIAN, "hy" },
+    { GEORGIAN, "ka" },
+    { HEBREW, "he" },
+    { ARABIC, "ar fa ur ps" },
+    { INDIC, "ne hi mr" },
+    { INDIC + (0xd80 - 0x900) / 0x80, "si" },
+    { KHMER, "km" },
+  };
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+    for (const char *name = known[i].languages; name; name = strchr(name, ' ') ? strchr(name, ' ') + 1 : NULL)
+      if (reading_is_language(code, name))
+        return code[2] && names_script(code) ? SCRIPT_NONE : known[i].script;
+  return SCRIPT_NONE;
+}
+
 /* Characters that show nothing although their category does not say so. */
 static bool is_blank(int32_t point) {
   return point == 0x34f || point == 0x115f || point == 0x1160 || point == 0x2800 || point == 0x3164 ||
