@@ -146,7 +146,7 @@ static bool adds_copy(qe_guards *guards) {
 }
 
 static bool adds_empty(qe_guards *guards) {
-  return guards->first.visible && !guards->candidate.visible;
+  return !guards->candidate.visible;
 }
 
 /* Ratio of two lengths, at least 1, in 1/1000. */
@@ -391,7 +391,7 @@ int qe_guards_check(qe_guards *guards, unsigned enabled, qe_text source, const q
   prepare(guards);
   for (size_t i = 0; i < count; i++) {
     vetoes[i] = 0;
-    if (enabled == 0 || same_text(candidates[i], candidates[first]))
+    if (enabled == 0 || !guards->first.visible || same_text(candidates[i], candidates[first]))
       continue;
     if (reading_of(&guards->candidate, candidates[i]) != QE_OK)
       return error_memory(&guards->error);

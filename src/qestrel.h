@@ -221,7 +221,8 @@ QE_API int qe_list_write(qe_list *list, const char *format, const size_t *order,
                          qe_text *out);
 
 /* Guards against degenerate winners. Each finds one kind of fault in a translation; a candidate is vetoed when it has
-** more of it than the decoder's first choice, so a switch never adds a fault, and one that both have vetoes nothing. */
+** more of it than the decoder's first choice, so a switch never adds a fault, and one that both have vetoes nothing.
+** Where the first choice shows nothing, anything may take its place. */
 typedef enum qe_guard {
   QE_GUARD_COPY = 1 << 0,        /* most words are the source's, or all */
   QE_GUARD_EMPTY = 1 << 1,       /* no visible character */

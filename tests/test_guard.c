@@ -150,6 +150,7 @@ static void test_legitimate(void **state) {
     { "en de", "", "eins zwei", "zwei eins", 0 },
     { "en de", "a word", "", "", 0 },
     { "en de", "a word", "", "ein Wort", 0 },
+    { "en de", "a word {0}", " ", "a word 7 %s не", 0 },
     { "en de", "a word", "ein  Wort", " ein Wort ", 0 },
   };
   (void)state;

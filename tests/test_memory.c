@@ -142,6 +142,21 @@ static int measure(void) {
   return status;
 }
 
+static int guard_with(qe_guards *guards) {
+  const qe_text candidates[] = { qe_string("He has 3 dogs, not {0}."),
+                                 qe_string("Two two two two dogs of Obama &amp; 7"), qe_string("") };
+  unsigned vetoes[3];
+  return qe_guards_check(guards, QE_GUARD_COPY | QE_GUARD_NUMBER | QE_GUARD_NEGATION,
+                         qe_string("Er hat 3 Hunde, 1.000 Katzen und \xff {0} nicht."), candidates, 3, 0, vetoes);
+}
+
+static int guard(void) {
+  qe_guards *guards = qe_guards_new();
+  const int status = guards ? guard_with(guards) : QE_MEMORY;
+  qe_guards_free(guards);
+  return status;
+}
+
 static void every_failure(int scenario(void)) {
   countdown = -1;
   asked = 0;
@@ -235,9 +250,20 @@ static void test_metrics(void **state) {
   qe_metric_free(metric);
 }
 
+static void test_guards(void **state) {
+  (void)state;
+  every_failure(guard);
+  qe_guards *guards = qe_guards_new();
+  assert_int_equal(guard_with(guards), QE_OK);
+  asked = 0;
+  assert_int_equal(guard_with(guards), QE_OK);
+  assert_int_equal(asked, 0);
+  qe_guards_free(guards);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = { cmocka_unit_test(test_training), cmocka_unit_test(test_archives),
-                                      cmocka_unit_test(test_lists), cmocka_unit_test(test_warm_scoring),
-                                      cmocka_unit_test(test_metrics) };
+                                      cmocka_unit_test(test_lists),    cmocka_unit_test(test_warm_scoring),
+                                      cmocka_unit_test(test_metrics),  cmocka_unit_test(test_guards) };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
