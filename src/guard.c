@@ -295,13 +295,22 @@ static void collect_names(qe_guards *guards) {
   }
 }
 
-/* The same beginning, in lower case: endings differ by case and language. Half the letters and not fewer than two, so
-** that other spellings pass, too. */
+static bool contains(qe_text word, const char *bytes, size_t size) {
+  for (size_t at = 0; at + size <= word.size; at++)
+    if (memcmp(word.data + at, bytes, size) == 0)
+      return true;
+  return false;
+}
+
+/* The same beginning, in lower case, for endings differ by case and language; a longer one may stand anywhere in a
+** compound. Half of it is enough, so that other spellings pass, too. */
 static bool has_relative(const struct reading *reading, qe_text name) {
   const size_t least = name.size > 7 ? name.size / 2 : name.size < 3 ? name.size : 3;
   for (size_t i = 0; i < reading->words.count; i++) {
-    const qe_text word = reading_folded(reading, i);
-    if (word.size >= least && memcmp(word.data, name.data, least) == 0)
+    qe_text word = reading_folded(reading, i);
+    if (least < 4 && word.size > least)
+      word.size = least;
+    if (contains(word, name.data, least))
       return true;
   }
   return false;

@@ -124,6 +124,7 @@ static void test_legitimate(void **state) {
     { "en zh", "He saw Mr Kowal there.", "他在那里看见了Kowal先生。", "他在那里看见了科瓦尔先生。", 0 },
     { "ru en", "Он встретил Иванова.", "He met Ivanov.", "He met Iwanow.", 0 },
     { "en de", "Dogs bark.", "Dogs bellen.", "Hunde bellen.", 0 },
+    { "en de", "Then the Offensive began", "Dann begann die Offensive", "Dann begann die Krimoffensive", 0 },
     { "de en", "Er sah das Haus am Fluss.", "He saw the house at the river.", "He saw the House by the stream.",
       0 },
     { "en de", "the Radio said", "das Radio sagte", "im Radio hieß es", 0 },
