@@ -28,6 +28,7 @@ static int tuner_new(lua_State *L) {
   struct box *box = box_push(L, &tuner_kind, sizeof(struct columns));
   *(struct columns *)(void *)(box + 1) = (struct columns){ features, size };
   box->object = qe_tuner_new(features, size);
+  box->borrowed = false; /* the columns lie in the box, the tuner does not */
   return box_filled(L, box);
 }
 
