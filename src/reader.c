@@ -335,7 +335,7 @@ static int offer(qe_reader *reader, qe_list *list, qe_text line, size_t taken) {
 
 static int read_list(qe_reader *reader, qe_list *list) {
   qe_text line;
-  size_t taken;
+  size_t taken = 0;
   while (!is_complete(reader, list)) {
     int status = next_line(reader, &line, &taken);
     if (status == 0 && reader->ended)
