@@ -31,6 +31,17 @@ void memory_free(void *block);
 /* Makes *items hold `need` elements, doubling. Returns false when memory is out (nothing changes). */
 bool memory_reserve(void **items, size_t *room, size_t need, size_t size);
 
+/* ---- texts ---- */
+static inline bool text_is(qe_text text, const char *expected) {
+  return text.size == strlen(expected) && (text.size == 0 || memcmp(text.data, expected, text.size) == 0);
+}
+static inline bool text_same(qe_text a, qe_text b) {
+  return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+}
+static inline int text_width(qe_text text) { /* of "%.*s" in a message */
+  return (int)(text.size > 40 ? 40 : text.size);
+}
+
 /* ---- number.c: text <-> number, the same in every locale ---- */
 bool number_parse(qe_text text, double *value); /* the whole text is one number (nan, inf allowed) */
 int number_print(char *out, size_t room, double value, int digits); /* "%.*g" with a point; nan has no sign */

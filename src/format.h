@@ -25,8 +25,9 @@ struct format {
   /* One line of one candidate; the id may be left empty where the list's is to be used. NULL: `take` reads. */
   int (*parse)(qe_list *list, struct candidate *candidate);
   int (*take)(qe_list *list, qe_text line, size_t number);
-  /* The candidate from its fields, LF included; NULL: the format writes whole lists (format_json.c). */
-  void (*print)(struct writer *writer, size_t index, size_t place, double total);
+  /* The candidate from its fields, LF included, with that total (empty: none) as the line of that place in the list;
+  ** NULL: the format writes whole lists (format_json.c). */
+  void (*print)(struct writer *writer, size_t index, size_t place, qe_text total);
   const char *equals; /* between a feature's name and its value */
 };
 
@@ -42,8 +43,8 @@ int format_take(qe_list *list, qe_text line, size_t number); /* by list->format 
 int pipes_parse(qe_list *list, struct candidate *candidate); /* Moses, Marian, cdec, Joshua */
 int cdec_parse(qe_list *list, struct candidate *candidate);
 int travatar_parse(qe_list *list, struct candidate *candidate);
-void pipes_print(struct writer *writer, size_t index, size_t place, double total);
-void travatar_print(struct writer *writer, size_t index, size_t place, double total);
+void pipes_print(struct writer *writer, size_t index, size_t place, qe_text total);
+void travatar_print(struct writer *writer, size_t index, size_t place, qe_text total);
 const struct format *pipes_guess(qe_text line, bool counted); /* NULL: not of this family */
 /* Replaces the entities that Moses' tokenizer makes; `out` has room for as many bytes. Returns the size. */
 size_t pipes_unescape(qe_text text, char *out);
@@ -51,18 +52,18 @@ size_t pipes_unescape(qe_text text, char *out);
 /* ---- format_blocks.c ---- */
 int ct2_parse(qe_list *list, struct candidate *candidate);
 int flat_parse(qe_list *list, struct candidate *candidate);
-void ct2_print(struct writer *writer, size_t index, size_t place, double total);
-void flat_print(struct writer *writer, size_t index, size_t place, double total);
+void ct2_print(struct writer *writer, size_t index, size_t place, qe_text total);
+void flat_print(struct writer *writer, size_t index, size_t place, qe_text total);
 
 /* ---- format_fairseq.c ---- */
 int fairseq_take(qe_list *list, qe_text line, size_t number);
-void fairseq_print(struct writer *writer, size_t index, size_t place, double total);
+void fairseq_print(struct writer *writer, size_t index, size_t place, qe_text total);
 bool fairseq_line(qe_text line, qe_text *id, qe_text *rest); /* X-id TAB rest */
 
 /* ---- format_json.c ---- */
 int jsonl_parse(qe_list *list, struct candidate *candidate);
 int sockeye_take(qe_list *list, qe_text line, size_t number);
-void jsonl_print(struct writer *writer, size_t index, size_t place, double total);
+void jsonl_print(struct writer *writer, size_t index, size_t place, qe_text total);
 /* A whole list as one line: as it was read with changes, or from the fields. */
 int sockeye_edit(struct writer *writer, const size_t *order, size_t count, const double *totals);
 int sockeye_print(struct writer *writer, const size_t *order, size_t count, const double *totals);

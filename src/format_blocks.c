@@ -47,24 +47,20 @@ int flat_parse(qe_list *list, struct candidate *candidate) {
   return QE_OK;
 }
 
-void ct2_print(struct writer *writer, size_t index, size_t place, double total) {
-  char room[40];
+void ct2_print(struct writer *writer, size_t index, size_t place, qe_text total) {
   const struct candidate *candidate = &writer->list->candidates[index];
-  const qe_text number = total_text(candidate, total, room);
   (void)place;
-  put_text(writer, number);
-  put(writer, separator, number.size > 0 ? SEPARATOR : 0);
+  put_text(writer, total);
+  put(writer, separator, total.size > 0 ? SEPARATOR : 0);
   put_text(writer, candidate->hypothesis.text);
   put(writer, "\n", 1);
 }
 
-void flat_print(struct writer *writer, size_t index, size_t place, double total) {
-  char room[40];
+void flat_print(struct writer *writer, size_t index, size_t place, qe_text total) {
   const struct candidate *candidate = &writer->list->candidates[index];
-  const qe_text number = total_text(candidate, total, room);
   (void)place;
   put_text(writer, candidate->hypothesis.text);
-  put(writer, "\t", number.size > 0);
-  put_text(writer, number);
+  put(writer, "\t", total.size > 0);
+  put_text(writer, total);
   put(writer, "\n", 1);
 }

@@ -184,13 +184,12 @@ static void put_features(struct writer *writer, size_t index, qe_text id) {
   features_free(&features);
 }
 
-void fairseq_print(struct writer *writer, size_t index, size_t place, double total) {
-  char room[40];
+void fairseq_print(struct writer *writer, size_t index, size_t place, qe_text total) {
   const struct candidate *candidate = &writer->list->candidates[index];
-  const qe_text number = total_text(candidate, total, room), id = candidate->hypothesis.id;
+  const qe_text id = candidate->hypothesis.id;
   (void)place;
   open_line(writer, "H-", id);
-  put_text(writer, number.size > 0 ? number : qe_string("nan"));
+  put_text(writer, total.size > 0 ? total : qe_string("nan"));
   put(writer, "\t", 1);
   put_text(writer, candidate->hypothesis.text);
   put(writer, "\n", 1);

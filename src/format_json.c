@@ -598,10 +598,9 @@ static void put_member(struct writer *writer, const char *name, qe_text text) {
   put_json_string(writer, text);
 }
 
-void jsonl_print(struct writer *writer, size_t index, size_t place, double total) {
-  char room[40];
+void jsonl_print(struct writer *writer, size_t index, size_t place, qe_text total) {
   const struct candidate *candidate = &writer->list->candidates[index];
-  const qe_text number = total_text(candidate, total, room), scores = list_token_scores(candidate);
+  const qe_text scores = list_token_scores(candidate);
   put_string(writer, "{\"id\": ");
   put_id(writer, candidate->hypothesis.id);
   put_string(writer, ", \"rank\": ");
@@ -611,9 +610,9 @@ void jsonl_print(struct writer *writer, size_t index, size_t place, double total
   put_key(writer, ", ", qe_string("text"));
   put_json_string(writer, candidate->hypothesis.text);
   put_feature_object(writer, index);
-  if (number.size > 0) {
+  if (total.size > 0) {
     put_string(writer, ", \"total\": ");
-    put_json_number(writer, number);
+    put_json_number(writer, total);
   }
   if (scores.data) {
     put_string(writer, ", \"token_scores\": ");

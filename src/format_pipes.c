@@ -129,7 +129,7 @@ static int read_total(struct error *error, struct candidate *candidate, qe_text 
   if (field.size == 0 || number_parse(field, &candidate->hypothesis.total))
     return QE_OK;
   return error_set(error, QE_FORMAT, "line %zu: the total is \"%.*s\", not a number", candidate->number,
-                   (int)(field.size > 40 ? 40 : field.size), field.data);
+                   text_width(field), field.data);
 }
 
 static void place_text(qe_hypothesis *hypothesis, const qe_text *fields, size_t features) {
@@ -356,10 +356,8 @@ static void put_word_scores(struct writer *writer, const struct candidate *candi
   }
 }
 
-void pipes_print(struct writer *writer, size_t index, size_t place, double total) {
-  char room[40];
+void pipes_print(struct writer *writer, size_t index, size_t place, qe_text total) {
   const struct candidate *candidate = &writer->list->candidates[index];
-  const qe_text number = total_text(candidate, total, room);
   (void)place;
   put_id_and_text(writer, candidate);
   put_field(writer, between_of(writer, candidate));
@@ -372,9 +370,9 @@ void pipes_print(struct writer *writer, size_t index, size_t place, double total
   if (!any && scored)
     writer->size = start; /* WordScores stand in for features */
   const qe_text after = candidate->hypothesis.after;
-  if (number.size > 0 || are_unlabelled(candidate->hypothesis.features) || after.size > 0) {
+  if (total.size > 0 || are_unlabelled(candidate->hypothesis.features) || after.size > 0) {
     put(writer, separator, SEPARATOR);
-    put_text(writer, number.size > 0 ? number : qe_string("nan"));
+    put_text(writer, total.size > 0 ? total : qe_string("nan"));
     put_field(writer, after);
   } else if (!any) {
     writer->size = start; /* id and text are all */
@@ -382,14 +380,12 @@ void pipes_print(struct writer *writer, size_t index, size_t place, double total
   put(writer, "\n", 1);
 }
 
-void travatar_print(struct writer *writer, size_t index, size_t place, double total) {
-  char room[40];
+void travatar_print(struct writer *writer, size_t index, size_t place, qe_text total) {
   const struct candidate *candidate = &writer->list->candidates[index];
-  const qe_text number = total_text(candidate, total, room);
   (void)place;
   put_id_and_text(writer, candidate);
   put(writer, separator, SEPARATOR);
-  put_text(writer, number.size > 0 ? number : qe_string("nan"));
+  put_text(writer, total.size > 0 ? total : qe_string("nan"));
   put(writer, separator, SEPARATOR);
   put_features(writer, index);
   put(writer, "\n", 1);

@@ -5,6 +5,7 @@
 ** guards do not judge quality, and none is sure of its case: they only make the reranker stay with the decoder.
 */
 #include "guard.h"
+#include "list.h"
 
 #include <limits.h>
 
@@ -31,8 +32,7 @@ struct qe_guards {
   bool one_language;
 };
 
-static const char *const names[GUARDS] = { "copy",     "empty", "length",      "repetition", "number",
-                                           "negation", "name",  "placeholder", "script" };
+static const char names[] = "copy empty length repetition number negation name placeholder script";
 
 qe_guards *qe_guards_new(void) {
   qe_guards *guards = memory_new(1, sizeof *guards);
@@ -55,23 +55,25 @@ const char *qe_guards_error(const qe_guards *guards) {
 }
 
 const char *qe_guard_names(void) {
-  return "copy empty length repetition number negation name placeholder script";
+  return names;
 }
 
 /* ---- settings ---- */
 
 /* The bits of one name; 0 where it is unknown. */
 static unsigned bits_of(const char *name, size_t size) {
-  for (unsigned i = 0; i < GUARDS; i++)
-    if (strlen(names[i]) == size && memcmp(names[i], name, size) == 0)
-      return 1u << i;
-  return size == 3 && memcmp(name, "all", 3) == 0 ? (1u << GUARDS) - 1 : 0;
+  const qe_text wanted = { name, size };
+  qe_text rest = qe_string(names), word;
+  for (unsigned bit = 1; list_word(&rest, &word); bit <<= 1)
+    if (text_same(word, wanted))
+      return bit;
+  return text_is(wanted, "all") ? (1u << GUARDS) - 1 : 0;
 }
 
 static unsigned with_item(unsigned bits, const char *item, size_t size) {
   const bool without = size > 0 && *item == '-';
   const unsigned named = bits_of(item + without, size - without);
-  if (size == 4 && memcmp(item, "none", 4) == 0)
+  if (text_is((qe_text){ item, size }, "none"))
     return 0;
   return named == 0 ? UINT_MAX : without ? bits & ~named : bits | named;
 }
@@ -84,7 +86,7 @@ int qe_guards_parse(qe_guards *guards, const char *text, unsigned *bits) {
     found = with_item(found, at, size);
     if (found == UINT_MAX && *text)
       return error_set(&guards->error, QE_USE, "no guard \"%.*s\", expected all, none or some of: %s",
-                       (int)(size > 40 ? 40 : size), at, qe_guard_names());
+                       text_width((qe_text){ at, size }), at, names);
     at += size;
     if (!*at)
       break;
@@ -110,10 +112,6 @@ int qe_guards_languages(qe_guards *guards, const char *source, const char *targe
 }
 
 /* ---- comparing readings ---- */
-
-static bool same_text(qe_text a, qe_text b) {
-  return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
-}
 
 static size_t common(const uint64_t *a, size_t a_count, const uint64_t *b, size_t b_count) {
   size_t count = 0, i = 0, j = 0;
@@ -277,7 +275,7 @@ static bool is_name(const struct reading *reading, size_t number, int script) {
 
 static bool has_word(const struct reading *reading, qe_text word) {
   for (size_t i = 0; i < reading->words.count; i++)
-    if (same_text(reading_word(reading, i), word))
+    if (text_same(reading_word(reading, i), word))
       return true;
   return false;
 }
@@ -400,7 +398,7 @@ int qe_guards_check(qe_guards *guards, unsigned enabled, qe_text source, const q
   prepare(guards);
   for (size_t i = 0; i < count; i++) {
     vetoes[i] = 0;
-    if (enabled == 0 || !guards->first.visible || same_text(candidates[i], candidates[first]))
+    if (enabled == 0 || !guards->first.visible || text_same(candidates[i], candidates[first]))
       continue;
     if (reading_of(&guards->candidate, candidates[i]) != QE_OK)
       return error_memory(&guards->error);

@@ -56,16 +56,6 @@ struct qe_list {
 /* The next word of `text` between white space, taken off its front; false at the end. */
 bool list_word(qe_text *text, qe_text *word);
 
-static inline bool text_is(qe_text text, const char *expected) {
-  return text.size == strlen(expected) && (text.size == 0 || memcmp(text.data, expected, text.size) == 0);
-}
-static inline bool text_same(qe_text a, qe_text b) {
-  return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
-}
-static inline int text_width(qe_text text) { /* of "%.*s" in a message */
-  return (int)(text.size > 40 ? 40 : text.size);
-}
-
 /* ---- list.c: what formats build lists with ---- */
 /* A candidate after the last, with a copy of `line` (NULL data: none) and no total, not counted yet; NULL: no memory.
 ** Either list->count++ follows or list_drop. */

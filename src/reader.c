@@ -22,9 +22,9 @@ struct qe_reader {
   struct queue fed, text;
   enum packing { UNKNOWN, PLAIN, GZIP, BETWEEN_MEMBERS } packing;
   z_stream stream;
-  bool ended, begun; /* no more is fed; the list below holds a part of what it will */
-  const qe_list *list;
-  size_t scanned; /* bytes at the front of the text without an LF */
+  bool ended;          /* no more is fed */
+  const qe_list *list; /* the one that holds a part of what it will; NULL: none */
+  size_t scanned;      /* bytes at the front of the text without an LF */
   size_t lines, skipped, ordinal;
 };
 
@@ -112,10 +112,15 @@ static bool queue_add(struct queue *queue, const void *bytes, size_t size) {
   return true;
 }
 
-int qe_reader_feed(qe_reader *reader, const void *bytes, size_t size) {
+/* Misuse is forgiven with the next call, other errors stay. */
+static int standing_error(qe_reader *reader) {
   if (reader->error.status == QE_USE)
     error_clear(&reader->error);
-  if (reader->error.status != QE_OK)
+  return reader->error.status;
+}
+
+int qe_reader_feed(qe_reader *reader, const void *bytes, size_t size) {
+  if (standing_error(reader) != QE_OK)
     return reader->error.status;
   if (reader->ended)
     return error_set(&reader->error, QE_USE, "fed after the end");
@@ -216,9 +221,8 @@ static int fill_text(qe_reader *reader) {
 
 /* ---- lines ---- */
 
-/* The line at the front of the text, which stays there: 1, 0 where it is not whole yet (or there is none), negative.
-** *taken is how many bytes it takes with its end. */
-static int next_line(qe_reader *reader, qe_text *line, size_t *taken) {
+/* The line at the front of the text, which stays there: 1, 0 where it is not whole yet (or there is none), negative. */
+static int next_line(qe_reader *reader, qe_text *line) {
   const char *end = NULL;
   for (;;) {
     const struct queue *text = &reader->text;
@@ -237,14 +241,15 @@ static int next_line(qe_reader *reader, qe_text *line, size_t *taken) {
       break;
   }
   *line = (qe_text){ reader->text.bytes + reader->text.start, reader->scanned };
-  *taken = reader->scanned + (end != NULL);
   if (line->size > 0 && line->data[line->size - 1] == '\r')
     line->size--;
   return 1;
 }
 
-static void pass_line(qe_reader *reader, size_t taken) {
-  reader->text.start += taken;
+/* Takes it off the front, with its LF; the last line may have none. */
+static void pass_line(qe_reader *reader) {
+  const bool ends = queue_size(&reader->text) > reader->scanned;
+  reader->text.start += reader->scanned + ends;
   reader->scanned = 0;
   reader->lines++;
 }
@@ -296,7 +301,6 @@ static void begin_list(qe_reader *reader, qe_list *list) {
   list->ordinal = reader->ordinal;
   list->numbered = reader->per_source > 0;
   reader->list = list;
-  reader->begun = true;
 }
 
 static bool is_complete(const qe_reader *reader, const qe_list *list) {
@@ -305,7 +309,7 @@ static bool is_complete(const qe_reader *reader, const qe_list *list) {
 }
 
 static int finish_list(qe_reader *reader) {
-  reader->begun = false;
+  reader->list = NULL;
   reader->ordinal++;
   return 1;
 }
@@ -318,32 +322,30 @@ static int finish_last(qe_reader *reader, const qe_list *list) {
                      "line %zu: the last list has %zu hypotheses, expected %zu: %zu lines are not a multiple",
                      reader->lines, list->count, reader->per_source, reader->lines);
   if (empty)
-    reader->begun = false;
+    reader->list = NULL;
   return empty ? 0 : finish_list(reader);
 }
 
 /* TAKEN and SKIPPED pass the line, OTHER leaves it to the next list. */
-static int offer(qe_reader *reader, qe_list *list, qe_text line, size_t taken) {
+static int offer(qe_reader *reader, qe_list *list, qe_text line) {
   const int status = format_take(list, line, reader->lines + 1);
   if (status < 0)
     return error_set(&reader->error, status, "%s", qe_list_error(list));
   if (status != OTHER)
-    pass_line(reader, taken);
+    pass_line(reader);
   reader->skipped += status == SKIPPED;
   return status;
 }
 
 static int read_list(qe_reader *reader, qe_list *list) {
   qe_text line;
-  size_t taken = 0;
   while (!is_complete(reader, list)) {
-    int status = next_line(reader, &line, &taken);
-    if (status == 0 && reader->ended)
+    const int found = next_line(reader, &line);
+    if (found == 0 && reader->ended)
       return finish_last(reader, list);
-    if (status == 1)
-      status = offer(reader, list, line, taken);
-    else
-      return status;
+    if (found != 1)
+      return found;
+    const int status = offer(reader, list, line);
     if (status < 0)
       return status;
     if (status == OTHER)
@@ -353,18 +355,16 @@ static int read_list(qe_reader *reader, qe_list *list) {
 }
 
 int qe_reader_next(qe_reader *reader, qe_list *list) {
-  if (reader->error.status == QE_USE)
-    error_clear(&reader->error);
-  if (reader->error.status != QE_OK)
+  if (standing_error(reader) != QE_OK)
     return reader->error.status;
-  if (reader->begun && reader->list != list)
+  if (reader->list && reader->list != list)
     return error_set(&reader->error, QE_USE, "a list is half read: call again with the same one");
   const int status = reader->format ? 1 : find_format(reader);
   if (status != 1)
     return status;
   if (check_format(reader) != QE_OK)
     return reader->error.status;
-  if (!reader->begun)
+  if (!reader->list)
     begin_list(reader, list);
   return read_list(reader, list);
 }

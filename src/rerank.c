@@ -145,7 +145,7 @@ static int parse_moses_line(qe_weights *weights, qe_text line, const char *origi
   const size_t size = equals ? (size_t)(equals - word.data) : 0;
   if (size == 0 || size >= sizeof name || memchr(word.data, '\0', size))
     return error_set(&weights->error, QE_FORMAT, "%s:%zu: \"%.*s\", expected Name= weight ...", origin, number,
-                     (int)(word.size > 40 ? 40 : word.size), word.data);
+                     text_width(word), word.data);
   memcpy(name, word.data, size);
   name[size] = '\0';
   word = (qe_text){ equals + 1, word.size - size - 1 };
@@ -154,14 +154,10 @@ static int parse_moses_line(qe_weights *weights, qe_text line, const char *origi
       continue;
     if (count == MOST_VALUES || !number_parse(word, &values[count]))
       return error_set(&weights->error, QE_FORMAT, "%s:%zu: \"%.*s\" is not a weight", origin, number,
-                       (int)(word.size > 40 ? 40 : word.size), word.data);
+                       text_width(word), word.data);
     count++;
   } while (list_word(&line, &word));
   return parsed(weights, origin, number, name, values, count);
-}
-
-static bool is_heading(qe_text line, const char *heading) {
-  return line.size == strlen(heading) && memcmp(line.data, heading, line.size) == 0;
 }
 
 static qe_text trimmed(qe_text line) {
@@ -187,7 +183,7 @@ static int parse_moses(qe_weights *weights, qe_text text, const char *origin) {
     text.data += size + (end != NULL);
     text.size -= size + (end != NULL);
     if (line.size > 0 && *line.data == '[') {
-      inside = is_heading(line, "[weight]");
+      inside = text_is(line, "[weight]");
       found = found || inside;
     } else if (inside && line.size > 0 && parse_moses_line(weights, line, origin, number) != QE_OK) {
       return weights->error.status;

@@ -96,16 +96,12 @@ static qe_text row_word(const struct vocabulary *vocabulary, uint32_t row) {
   return (qe_text){ vocabulary->bytes + offset[-1], offset[0] - offset[-1] };
 }
 
-static bool same(qe_text a, qe_text b) {
-  return a.size == b.size && memcmp(a.data, b.data, a.size) == 0;
-}
-
 /* The slot of that word, or the free one where it belongs; `probes` counts how many were looked at. */
 static size_t find_slot(const struct vocabulary *vocabulary, qe_text word, size_t *probes) {
   const uint64_t hash = fnv1a(FNV1A_START, word.data, word.size);
   size_t slot = (size_t)(hash ^ hash >> 32) & (vocabulary->slot_count - 1);
   for (*probes = 1; vocabulary->slots[slot] != 0; ++*probes) {
-    if (same(row_word(vocabulary, vocabulary->slots[slot]), word))
+    if (text_same(row_word(vocabulary, vocabulary->slots[slot]), word))
       break;
     slot = (slot + 1) & (vocabulary->slot_count - 1);
   }

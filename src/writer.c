@@ -217,7 +217,7 @@ static bool same_total(double a, double b) {
 }
 
 /* Whether the line that stands at the end of the output is read as what it was made of. */
-static bool reads_again(struct writer *writer, size_t start, const struct candidate *candidate, double total) {
+static bool reads_again(struct writer *writer, size_t start, const struct candidate *candidate, qe_text total) {
   qe_list *list = writer->list;
   const qe_hypothesis *fields = &candidate->hypothesis;
   struct candidate again = { .line = list->output + start, .size = writer->size - start - 1, .number = 1 };
@@ -225,11 +225,9 @@ static bool reads_again(struct writer *writer, size_t start, const struct candid
       again.size == 0 || (!memchr(again.line, '\n', again.size) && again.line[again.size - 1] != '\r');
   again.hypothesis.total = NAN;
   const bool taken = ends && writer->format->parse(list, &again) == QE_OK;
-  char room[40];
-  const qe_text number = total_text(candidate, total, room);
   double expected = NAN;
-  if (number.size > 0)
-    number_parse(number, &expected);
+  if (total.size > 0)
+    number_parse(total, &expected);
   const bool same = taken && text_same(again.hypothesis.text, fields->text) &&
                     (writer->format->counted || text_same(again.hypothesis.id, fields->id)) &&
                     same_total(again.hypothesis.total, expected);
@@ -250,15 +248,17 @@ static bool is_fairseq(const qe_hypothesis *fields) {
 static void put_printed(struct writer *writer, size_t index, size_t place, double total) {
   qe_list *list = writer->list;
   const struct candidate *candidate = &list->candidates[index];
+  char room[40];
+  const qe_text number = total_text(candidate, total, room);
   const size_t start = writer->size;
-  writer->format->print(writer, index, place, total);
+  writer->format->print(writer, index, place, number);
   if (writer->failed)
     return;
   bool good = true;
   if (writer->format->shape == FAIRSEQ)
     good = is_fairseq(&candidate->hypothesis);
   else if (writer->format->shape != JSONL)
-    good = reads_again(writer, start, candidate, total);
+    good = reads_again(writer, start, candidate, number);
   if (!good)
     error_set(&list->error, QE_FORMAT,
               "candidate %zu (\"%.*s\") cannot be written as %s: it would be read as something else", index + 1,
