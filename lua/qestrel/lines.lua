@@ -36,6 +36,28 @@ function lines.read(path)
   return list
 end
 
+--- Files that belong together line by line.
+-- @param paths array of names
+-- @param count how many lines each must have; default: as many as the first
+-- @param name what has that many lines, for messages; default: the first
+-- @return array with, for each line, the array of what stands there in each file; or nil and a message
+function lines.parallel(paths, count, name)
+  local rows = {}
+  for i, path in ipairs(paths) do
+    local list, problem = lines.read(path)
+    if not list then return nil, problem end
+    count, name = count or #list, name or path
+    if #list ~= count then
+      return nil, ("%s has %d line%s, %s has %d"):format(name, count, count == 1 and "" or "s", path, #list)
+    end
+    for place, text in ipairs(list) do
+      rows[place] = rows[place] or {}
+      rows[place][i] = text
+    end
+  end
+  return rows
+end
+
 --- Writes to stdout; a failure ends the program with a message, because output that is lost must not look like success.
 function lines.write(...)
   local ok, problem = io.stdout:write(...)

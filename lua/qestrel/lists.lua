@@ -40,10 +40,14 @@ function lists.each(file, name, visit)
 end
 
 --- The number of the line (from 1) that belongs to a list, by its id (from 0).
+-- @param id of the list
+-- @param count how many lines there are
+-- @param path of their file, for messages
+-- @param advice what to do where ids are not numbers, for messages (optional)
 -- @return number, or nil and a message
-function lists.line_of(id, count, path)
+function lists.line_of(id, count, path, advice)
   local number = id:match "^%d+$" and math.tointeger(tonumber(id))
-  if not number then return nil, ("id \"%s\" is not a number"):format(id) end
+  if not number then return nil, ("id \"%s\" is not a number%s"):format(id, advice and "; " .. advice or "") end
   if number >= count then
     return nil, ("id %d is beyond %s, which has %d lines (ids count from 0)"):format(number, path, count)
   end

@@ -33,21 +33,6 @@ local function make_metrics(names)
   return metrics
 end
 
--- An array of the references of each line.
-local function read_references(paths, count)
-  local references = {}
-  for i = 1, count do references[i] = {} end
-  for _, path in ipairs(paths) do
-    local list, problem = lines.read(path)
-    if not list then return nil, problem end
-    if #list ~= count then
-      return nil, ("stdin has %d line%s, %s has %d"):format(count, count == 1 and "" or "s", path, #list)
-    end
-    for i, text in ipairs(list) do table.insert(references[i], text) end
-  end
-  return references
-end
-
 -- Adds the statistics of one line; returns its scores as text.
 local function take(metrics, hypothesis, references)
   local cells = {}
@@ -66,7 +51,7 @@ function command.run(arguments)
   local hypotheses = lines.read()
   if #hypotheses == 0 then return 1, "stdin has no lines" end
   local references
-  references, problem = read_references(arguments.reference, #hypotheses)
+  references, problem = lines.parallel(arguments.reference, #hypotheses, "stdin")
   if not references then return 1, problem end
   for i, hypothesis in ipairs(hypotheses) do
     local scores = take(metrics, hypothesis, references[i])

@@ -1,6 +1,7 @@
 --- qestrel rerank
 local qe = require "qestrel"
 local lines = require "qestrel.lines"
+local lists = require "qestrel.lists"
 
 local command = { summary = "Add the predicted quality to n-best lists and re-sort them." }
 
@@ -49,22 +50,17 @@ function Reranker:source_line(id, line)
     end
     return place
   end
-  local number = id:match "^%d+$" and math.tointeger(tonumber(id))
-  if not number then
-    return nil, ("stdin:%d: id \"%s\" is not a number; --source-by order does not need numbers"):format(line, id)
-  end
-  if not self.sources[number + 1] then
-    return nil, ("stdin:%d: id %d is beyond %s, which has %d lines (ids count from 0)"):format(
-      line, number, self.arguments.source, #self.sources)
-  end
-  return number + 1
+  local place, problem = lists.line_of(id, #self.sources, self.arguments.source,
+    "--source-by order does not need numbers")
+  if not place then return nil, ("stdin:%d: %s"):format(line, problem) end
+  return place
 end
 
-function Reranker:add_quality(place)
+function Reranker:add_quality(list, place)
   if not self.scorer then return true end
   local items = {}
-  for i = 1, #self.list do items[i] = { self.sources[place], self.list:get(i).text } end
-  return self.list:append(self.arguments.n_best_feature, self.scorer:score_all(items))
+  for i = 1, #list do items[i] = { self.sources[place], list:get(i).text } end
+  return list:append(self.arguments.n_best_feature, self.scorer:score_all(items))
 end
 
 -- Prints what can be printed: 1-best by id waits until all lines before it are known.
@@ -80,49 +76,26 @@ function Reranker:emit(place, best)
   end
 end
 
-function Reranker:finish_list()
-  if #self.list == 0 then return true end
-  local id = self.list:get(1).id
-  local place, problem = self:source_line(id, self.first_line)
+function Reranker:visit(list, id, line)
+  local place, problem = self:source_line(id, line)
   if not place then return nil, problem end
-  if self.seen[id] then
-    return nil, ("stdin:%d: id %s comes a second time; the lines of a list must follow each other"):format(
-      self.first_line, id)
-  end
-  self.seen[id] = true
   local ok
-  ok, problem = self:add_quality(place)
+  ok, problem = self:add_quality(list, place)
   if not ok then return nil, problem end
-  local order, totals = self.list:rank(self.weights)
+  local order, totals = list:rank(self.weights)
   if not order then return nil, ("list %s: %s"):format(id, totals) end
   self.lists = self.lists + 1
   if not self.arguments.n_best then
-    self:emit(place, self.list:get(order[1]).text)
+    self:emit(place, list:get(order[1]).text)
     return true
   end
   for _, i in ipairs(order) do
-    lines.write(self.list:line(i, self.arguments.retotal and totals[i] or nil), "\n")
+    lines.write(list:line(i, self.arguments.retotal and totals[i] or nil), "\n")
   end
   return true
 end
 
-function Reranker:take(text, line)
-  local taken, problem = self.list:add(text, line)
-  if taken == nil then return nil, "stdin: " .. problem end
-  if taken then
-    if #self.list == 1 then self.first_line = line end
-    return true
-  end
-  local ok
-  ok, problem = self:finish_list()
-  if not ok then return nil, problem end
-  self.list:clear()
-  return self:take(text, line)
-end
-
 function Reranker:finish()
-  local ok, problem = self:finish_list()
-  if not ok then return nil, problem end
   if self.arguments.source_by == "order" and self.lists < #self.sources then
     return nil, ("%d lists for %d lines of %s"):format(self.lists, #self.sources, self.arguments.source)
   end
@@ -134,7 +107,7 @@ end
 
 local function make(arguments)
   local self = setmetatable({
-    arguments = arguments, list = qe.list(), lists = 0, printed = 0, best = {}, seen = {},
+    arguments = arguments, lists = 0, printed = 0, best = {},
   }, Reranker)
   local problem, model
   if arguments.model then
@@ -152,14 +125,9 @@ end
 function command.run(arguments)
   local reranker, problem = make(arguments)
   if not reranker then return 1, problem end
-  local number = 0
-  for text in lines.of(io.stdin) do
-    number = number + 1
-    local ok
-    ok, problem = reranker:take(text, number)
-    if not ok then return 1, problem end
-  end
   local ok
+  ok, problem = lists.each(io.stdin, "stdin", function(...) return reranker:visit(...) end)
+  if not ok then return 1, problem end
   ok, problem = reranker:finish()
   if not ok then return 1, problem end
   if reranker.scorer and reranker.scorer:truncated() > 0 then

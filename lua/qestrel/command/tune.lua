@@ -31,26 +31,14 @@ end
 local Evidence = {}
 Evidence.__index = Evidence
 
-local function read_lines(path)
-  if not path then return {} end
-  return lines.read(path)
-end
-
 -- ---- what a candidate is worth ----
 
 local function open_references(self, paths)
-  self.references = {}
-  for i, path in ipairs(paths) do
-    local problem
-    self.references[i], problem = lines.read(path)
-    if not self.references[i] then return nil, problem end
-    if #self.references[i] ~= #self.references[1] then
-      return nil, ("%s has %d lines, %s has %d"):format(paths[1], #self.references[1], path, #self.references[i])
-    end
-  end
+  local problem
+  self.references, problem = lines.parallel(paths)
   self.metric_name = self.arguments.metric
   self.metric = qe.metric(self.metric_name)
-  return true
+  return self.references, problem
 end
 
 local function open_scores(self, path)
@@ -81,11 +69,9 @@ function Evidence:statistics_of_list(list, id)
     end
     return statistics, 2
   end
-  local place, problem = lists.line_of(id, #self.references[1], self.arguments.reference[1])
+  local place, problem = lists.line_of(id, #self.references, self.arguments.reference[1])
   if not place then return nil, problem end
-  local references = {}
-  for i, texts in ipairs(self.references) do references[i] = texts[place] end
-  self.metric:reference(references)
+  self.metric:reference(self.references[place])
   local size
   for i = 1, #list do
     local numbers = self.metric:statistics(list:get(i).text)
@@ -114,30 +100,30 @@ local function totals_differ(list)
   return false
 end
 
--- Name and number of values of every feature of one candidate.
-local function names_of(list, i, extra)
-  local names = {}
-  for name in list:get(i).features:gmatch "([^%s=]+)=" do
-    local values = list:feature(i, name)
-    names[name] = values and #values
-  end
-  for _, name in ipairs(extra) do names[name] = 1 end
-  return names
+-- What is known of one candidate: arrays of values by name.
+local function evidence_of(list, i, extra, differ)
+  local values, total = {}, list:get(i).total
+  for name in list:get(i).features:gmatch "([^%s=]+)=" do values[name] = list:feature(i, name) end
+  if extra then values[extra] = list:feature(i, extra) end
+  if total == total then values.total = { total } end
+  values.first = { differ and i == 1 and 1 or 0 }
+  return values
 end
 
--- Keeps what this candidate has too, with as many values.
-function Evidence:intersect(names)
+-- Keeps the names that this candidate has too, with as many values.
+function Evidence:intersect(candidate)
   if not self.names then
-    self.names = names
+    self.names = {}
+    for name, values in pairs(candidate) do self.names[name] = #values end
     return
   end
   for name, count in pairs(self.names) do
-    if names[name] ~= count then
+    if not candidate[name] or #candidate[name] ~= count then
       self.names[name] = nil
       self.dropped[name] = true
     end
   end
-  for name in pairs(names) do
+  for name in pairs(candidate) do
     if not self.names[name] then self.dropped[name] = true end
   end
 end
@@ -148,20 +134,11 @@ function Evidence:visit(list, id)
   local statistics, size = self:statistics_of_list(list, id)
   if not statistics then return nil, ("list %s: %s"):format(id, size) end
   self.size = size
-  local extra = self.scorer and { self.arguments.n_best_feature } or {}
+  local extra = self.scorer and self.arguments.n_best_feature
   local candidates, differ = {}, totals_differ(list)
   for i = 1, #list do
-    local names = names_of(list, i, extra)
-    local candidate = { first = { differ and i == 1 and 1 or 0 } }
-    local total = list:get(i).total
-    if total == total then
-      names.total = 1
-      candidate.total = { total }
-    end
-    names.first = 1
-    for name in pairs(names) do candidate[name] = candidate[name] or list:feature(i, name) end
-    self:intersect(names)
-    candidates[i] = candidate
+    candidates[i] = evidence_of(list, i, extra, differ)
+    self:intersect(candidates[i])
   end
   self.lists[#self.lists + 1] = { candidates = candidates, statistics = statistics }
   return true
@@ -214,17 +191,19 @@ function Evidence:named(names, weights)
   return named
 end
 
-local function moses_text(named)
-  local names, rows = {}, { "[weight]" }
+-- The lines of a Moses [weight] section.
+local function weight_lines(named)
+  local names, rows = {}, {}
   for name in pairs(named) do names[#names + 1] = name end
   table.sort(names)
   for _, name in ipairs(names) do
-    local values = type(named[name]) == "table" and named[name] or { named[name] }
     local words = {}
-    for i, value in ipairs(values) do words[i] = qe.json.encode(value) end
-    rows[#rows + 1] = name .. "= " .. table.concat(words, " ")
+    for i, value in ipairs(type(named[name]) == "table" and named[name] or { named[name] }) do
+      words[i] = qe.json.encode(value)
+    end
+    rows[#rows + 1] = name .. "= " .. table.concat(words, " ") .. "\n"
   end
-  return table.concat(rows, "\n") .. "\n"
+  return table.concat(rows)
 end
 
 local function report(self, named, result)
@@ -242,7 +221,7 @@ local function report(self, named, result)
   end
   lines.write(("best weights      %.4f\n"):format(down * result.best))
   if not next(named) then lines.write "no gain beyond one standard error: the decoder's order stays\n" end
-  for _, row in ipairs { moses_text(named):match "^%[weight%]\n(.*)$" } do lines.write(row) end
+  lines.write(weight_lines(named))
 end
 
 local function make(arguments)
@@ -259,8 +238,10 @@ local function make(arguments)
     ok, problem = open_references(self, arguments.reference)
   end
   if not ok then return nil, problem end
-  self.sources, problem = read_lines(arguments.source)
-  if not self.sources then return nil, problem end
+  if arguments.source then
+    self.sources, problem = lines.read(arguments.source)
+    if not self.sources then return nil, problem end
+  end
   if arguments.model then
     local model
     model, problem = qe.open(arguments.model)
@@ -290,7 +271,9 @@ end
 
 local function write(self, named)
   local ok, problem = qe.write_file(self.arguments.output, qe.json.encode(named, "pretty") .. "\n")
-  if ok and self.arguments.moses then ok, problem = qe.write_file(self.arguments.moses, moses_text(named)) end
+  if ok and self.arguments.moses then
+    ok, problem = qe.write_file(self.arguments.moses, "[weight]\n" .. weight_lines(named))
+  end
   return ok, problem
 end
 
