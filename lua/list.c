@@ -102,6 +102,11 @@ static int list_append(lua_State *L) {
   return push_status(L, qe_list_append(list, name, values), qe_list_error(list));
 }
 
+static int list_totals_differ(lua_State *L) {
+  lua_pushboolean(L, qe_list_totals_differ(check_list(L, 1)));
+  return 1;
+}
+
 static void fill_order(lua_State *L, const size_t *order, size_t count) {
   for (size_t i = 0; i < count; i++) {
     lua_pushinteger(L, (lua_Integer)order[i] + 1);
@@ -266,13 +271,21 @@ static int weights_set(lua_State *L) {
 }
 
 void open_list(lua_State *L) {
-  static const luaL_Reg list_methods[] = { { "add", list_add },       { "clear", list_clear },
-                                           { "get", list_get },       { "feature", list_feature },
-                                           { "append", list_append }, { "rank", list_rank },
-                                           { "line", list_line },     { "id", list_id },
-                                           { "source", list_source }, { "set_source", list_set_source },
-                                           { "push", list_push },     { "token_scores", list_token_scores },
-                                           { "write", list_write },   { NULL, NULL } };
+  static const luaL_Reg list_methods[] = { { "add", list_add },
+                                           { "clear", list_clear },
+                                           { "get", list_get },
+                                           { "feature", list_feature },
+                                           { "append", list_append },
+                                           { "rank", list_rank },
+                                           { "line", list_line },
+                                           { "id", list_id },
+                                           { "source", list_source },
+                                           { "set_source", list_set_source },
+                                           { "push", list_push },
+                                           { "token_scores", list_token_scores },
+                                           { "write", list_write },
+                                           { "totals_differ", list_totals_differ },
+                                           { NULL, NULL } };
   static const luaL_Reg list_meta[] = { { "__len", list_size }, { NULL, NULL } };
   static const luaL_Reg weights_methods[] = { { "parse", weights_parse }, { "set", weights_set }, { NULL, NULL } };
   static const luaL_Reg functions[] = { { "list", list_new }, { "weights", weights_new }, { NULL, NULL } };

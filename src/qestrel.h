@@ -204,6 +204,9 @@ QE_API const char *qe_weights_error(const qe_weights *weights);
 QE_API int qe_weights_parse(qe_weights *weights, qe_text text, const char *origin);
 QE_API int qe_weights_set(qe_weights *weights, const char *name, const double *values, size_t count);
 
+/* 1 where some candidate's total is not the first one's, so that the decoder had a choice and "first" counts. Two that
+** have none do not differ. */
+QE_API int qe_list_totals_differ(const qe_list *list);
 /* order[] = indices, best first: by the weighted sum of features (and total), ties in the decoder's order, NaN
 ** last. totals[] (may be NULL) = the sums in the list's own order. A weight whose feature a hypothesis lacks is
 ** refused by name. */

@@ -228,13 +228,13 @@ static int add_feature(qe_list *list, const struct weight *weight, size_t index,
   return QE_OK;
 }
 
-static bool totals_differ(const qe_list *list) {
+int qe_list_totals_differ(const qe_list *list) {
   for (size_t i = 1; i < list->count; i++) {
     const double a = list->candidates[0].hypothesis.total, b = list->candidates[i].hypothesis.total;
     if (a < b || a > b || isnan(a) != isnan(b))
-      return true;
+      return 1;
   }
-  return false;
+  return 0;
 }
 
 /* What "total" and "first" depend on, besides the candidate. */
@@ -292,7 +292,7 @@ int qe_list_rank(qe_list *list, const qe_weights *weights, size_t *order, double
   struct ranked *ranked = memory_new(list->count, sizeof *ranked);
   if (!ranked)
     return error_memory(&list->error);
-  const struct decoder decoder = { any_total(list), totals_differ(list) };
+  const struct decoder decoder = { any_total(list), qe_list_totals_differ(list) };
   for (size_t i = 0; i < list->count && list->error.status == QE_OK; i++) {
     ranked[i].index = i;
     weighted_sum(list, weights, decoder, i, &ranked[i].sum);

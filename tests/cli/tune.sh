@@ -64,6 +64,21 @@ cp w.json again.json
 "$QESTREL" tune --nbest nb --source src --reference ref --metric ter -o again.json > again || fail "again: exit $?"
 cmp w.json again.json || fail "not the same weights a second time"
 
+# lists without totals have no margin: reranking reaches what tuning promises
+awk 'BEGIN {
+  for (id = 0; id < 40; id++) {
+    first = id % 2 == 0
+    print id " ||| " (first ? "the cat is here" : "red dog") " ||| A= 0" > "margin"
+    print id " ||| " (first ? "red dog" : "the cat is here") " ||| A= " (first ? 1 : 3) > "margin"
+    print "the cat is here" > "here"
+  }
+}'
+"$QESTREL" tune --nbest margin --reference here --best -o margin.json > report || fail "no totals: exit $?"
+"$QESTREL" rerank --source here --weights margin.json < margin > picks || fail "no totals: rerank"
+promised=$(awk '/^these weights/ { print $3 }' report)
+reached=$("$QESTREL" metric --metric chrf --reference here < picks | awk '{ printf "%.4f", $2 }')
+[ "$promised" = "$reached" ] || fail "no totals: $promised promised, $reached reached"
+
 # refused, with nothing written
 refused() {
   local status=$1 message=$2

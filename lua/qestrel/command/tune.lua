@@ -92,14 +92,6 @@ function Evidence:add_quality(list, id)
   return list:append(self.arguments.n_best_feature, self.scorer:score_all(items))
 end
 
-local function totals_differ(list)
-  local first = list:get(1).total
-  for i = 2, #list do
-    if list:get(i).total ~= first then return true end
-  end
-  return false
-end
-
 -- What is known of one candidate: arrays of values by name.
 local function evidence_of(list, i, extra, differ)
   local values, total = {}, list:get(i).total
@@ -135,7 +127,7 @@ function Evidence:visit(list, id)
   if not statistics then return nil, ("list %s: %s"):format(id, size) end
   self.size = size
   local extra = self.scorer and self.arguments.n_best_feature
-  local candidates, differ = {}, totals_differ(list)
+  local candidates, differ = {}, list:totals_differ()
   for i = 1, #list do
     candidates[i] = evidence_of(list, i, extra, differ)
     self:intersect(candidates[i])
