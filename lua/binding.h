@@ -57,6 +57,8 @@ double *check_doubles(lua_State *L, int index, size_t *count);
 qe_real *check_reals(lua_State *L, int index, size_t *count);
 uint32_t *check_indices(lua_State *L, int index, size_t limit, size_t *count); /* 1 .. limit, from 0 in C */
 uint32_t *check_offsets(lua_State *L, int index, size_t *count);               /* from 0 */
+/* Strings of an array, one or more, which stay alive as long as it is not changed. */
+qe_text *check_texts(lua_State *L, int index, size_t *count);
 void check_count(lua_State *L, int index, size_t found, size_t expected);
 qe_pair *check_pairs(lua_State *L, int index, size_t *count); /* { { source, translation, logprobs }, ... } */
 qe_pair check_pair(lua_State *L, int index);                  /* three arguments from index on */
@@ -128,7 +130,7 @@ void open_optimiser(lua_State *L);
 void open_model(lua_State *L);
 void open_scorer(lua_State *L);
 void open_list(lua_State *L);
-void open_guard(lua_State *L);
+void open_guard(lua_State *L), open_consensus(lua_State *L);
 void open_reader(lua_State *L);
 void open_measure(lua_State *L);
 void open_reference(lua_State *L);

@@ -37,21 +37,6 @@ static int guards_languages(lua_State *L) {
   return status == QE_OK ? 0 : raise_status(L, status, qe_guards_error(guards));
 }
 
-/* Strings of an array, which stay alive as long as it is not changed. */
-static qe_text *check_texts(lua_State *L, int index, size_t *count) {
-  luaL_checktype(L, index, LUA_TTABLE);
-  *count = lua_rawlen(L, index);
-  luaL_argcheck(L, *count > 0 && *count <= INT32_MAX, index, "no candidates, or too many");
-  qe_text *texts = scratch(L, *count, sizeof *texts);
-  for (size_t i = 0; i < *count; i++) {
-    if (lua_rawgeti(L, index, (lua_Integer)i + 1) != LUA_TSTRING)
-      luaL_error(L, "candidate %d is no string", (int)i + 1);
-    texts[i].data = lua_tolstring(L, -1, &texts[i].size);
-    lua_pop(L, 1);
-  }
-  return texts;
-}
-
 static unsigned check_enabled(lua_State *L, int index) {
   unsigned bits = 0;
   const char *text = lua_isnoneornil(L, index) ? "all" : check_text(L, index);

@@ -204,6 +204,47 @@ static void bench_scoring(const char *what, const char *vocabulary, qe_dataset *
   free(scores);
 }
 
+/* ---- consensus ---- */
+
+/* An n-best list: a sentence of 25 words with up to four of them changed. */
+static void make_list(char (*bytes)[256], qe_text *texts, size_t count, qe_rng *rng) {
+  unsigned words[25];
+  for (int k = 0; k < 25; k++)
+    words[k] = (unsigned)qe_rng_below(rng, 100000);
+  for (size_t i = 0; i < count; i++) {
+    unsigned own[25];
+    memcpy(own, words, sizeof own);
+    for (int k = 0; k < 4; k++)
+      own[qe_rng_below(rng, 25)] = (unsigned)qe_rng_below(rng, 100000);
+    bytes[i][0] = 0;
+    for (int k = 0; k < 25; k++)
+      snprintf(bytes[i] + strlen(bytes[i]), 16, "%s%x", k > 0 ? " " : "", own[k]);
+    texts[i] = qe_string(bytes[i]);
+  }
+}
+
+static void bench_consensus(size_t count) {
+  char(*bytes)[256] = calloc(count, sizeof *bytes);
+  qe_text *texts = calloc(count, sizeof *texts);
+  double *values = calloc(count, sizeof *values), best = 1e9;
+  qe_consensus *consensus = qe_consensus_new();
+  qe_rng rng;
+  qe_rng_seed(&rng, 1, "consensus");
+  make_list(bytes, texts, count, &rng);
+  for (int round = 0; round < 4 * ROUNDS; round++) {
+    const double start = now();
+    qe_consensus_values(consensus, texts, count, NULL, values);
+    const double seconds = now() - start;
+    best = seconds < best ? seconds : best;
+  }
+  printf("{\"what\": \"consensus of %zu\", \"milliseconds\": %.3f, \"standard_error\": %.4f}\n", count, 1e3 * best,
+         qe_consensus_standard_error(consensus));
+  qe_consensus_free(consensus);
+  free(bytes);
+  free(texts);
+  free(values);
+}
+
 int main(void) {
   static const char words[] = "{\"kind\":\"words\",\"size\":20000}";
   static const char ngrams[] = "{\"kind\":\"ngrams\",\"buckets\":32768}";
@@ -217,6 +258,9 @@ int main(void) {
   bench_scoring("score words", words, data, 1);
   bench_scoring("score ngrams", ngrams, data, 1);
   bench_scoring("score ngrams, 2 threads", ngrams, data, 2);
+  bench_consensus(100);
+  bench_consensus(1000);
+  bench_consensus(10000);
   qe_dataset_free(data);
   return 0;
 }
