@@ -102,6 +102,9 @@ static inline qe_list *check_list(lua_State *L, int index) {
   return box_check(L, index, &list_kind);
 }
 
+void fill_order(lua_State *L, const size_t *order, size_t count); /* as fill_doubles, from 1 on */
+void push_guards(lua_State *L, unsigned bits);                    /* their names, separated by commas */
+
 /* ---- batch.c ---- */
 qe_segments check_segments(lua_State *L, int index); /* of a batch, or an array of offsets from 0 on */
 
@@ -130,7 +133,7 @@ void open_optimiser(lua_State *L);
 void open_model(lua_State *L);
 void open_scorer(lua_State *L);
 void open_list(lua_State *L);
-void open_guard(lua_State *L), open_consensus(lua_State *L);
+void open_guard(lua_State *L), open_consensus(lua_State *L), open_reranker(lua_State *L);
 void open_reader(lua_State *L);
 void open_measure(lua_State *L);
 void open_reference(lua_State *L);

@@ -47,8 +47,7 @@ static unsigned check_enabled(lua_State *L, int index) {
   return bits;
 }
 
-/* Pushes the names of the bits, separated by commas. */
-static void push_names(lua_State *L, unsigned bits) {
+void push_guards(lua_State *L, unsigned bits) {
   luaL_Buffer buffer;
   luaL_buffinit(L, &buffer);
   for (const char *name = qe_guard_names(); *name && bits; bits >>= 1) {
@@ -79,7 +78,7 @@ static int guards_check(lua_State *L) {
   if (status != QE_OK)
     return raise_status(L, status, qe_guards_error(guards));
   for (size_t i = 0; i < count; i++) {
-    push_names(L, vetoes[i]);
+    push_guards(L, vetoes[i]);
     lua_rawseti(L, -2, (lua_Integer)i + 1);
   }
   return 1;

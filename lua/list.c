@@ -107,7 +107,7 @@ static int list_totals_differ(lua_State *L) {
   return 1;
 }
 
-static void fill_order(lua_State *L, const size_t *order, size_t count) {
+void fill_order(lua_State *L, const size_t *order, size_t count) {
   for (size_t i = 0; i < count; i++) {
     lua_pushinteger(L, (lua_Integer)order[i] + 1);
     lua_rawseti(L, -2, (lua_Integer)i + 1);

@@ -360,6 +360,10 @@ qe_text list_token_scores(const struct candidate *candidate) {
   return scores.data ? scores : word_scores(candidate->hypothesis.features);
 }
 
+double list_log_unit(const qe_list *list) {
+  return list->format && strcmp(list->format->name, "fairseq") == 0 ? 0.69314718055994531 : 1;
+}
+
 size_t qe_list_token_scores(const qe_list *list, size_t index, double *values, size_t room) {
   size_t count = 0;
   double value;

@@ -1,5 +1,5 @@
 /*
-** list.h - the insides of an n-best list, private to list.c, writer.c, the formats and rerank.c. A candidate keeps what
+** list.h - the insides of an n-best list, private to list.c, writer.c, the formats and fusion.c. A candidate keeps what
 ** was read of it whole; the places where its line can change are spots. What is no slice of the line (decoded JSON,
 ** unescaped text) lies in memory of the candidate's own.
 */
@@ -70,5 +70,6 @@ bool list_names_feature(qe_text name);
 bool list_number(qe_text *text, qe_text *word, double *value);
 /* As text, in any notation that list_number reads; no data: there are none. */
 qe_text list_token_scores(const struct candidate *candidate);
+double list_log_unit(const qe_list *list); /* what a token score of 1 is as a natural logarithm */
 
 #endif

@@ -203,6 +203,8 @@ QE_API void qe_weights_free(qe_weights *weights);
 QE_API const char *qe_weights_error(const qe_weights *weights);
 QE_API int qe_weights_parse(qe_weights *weights, qe_text text, const char *origin);
 QE_API int qe_weights_set(qe_weights *weights, const char *name, const double *values, size_t count);
+QE_API size_t qe_weights_count(const qe_weights *weights);                    /* names */
+QE_API const char *qe_weights_name(const qe_weights *weights, size_t number); /* from 0; NULL: no such */
 
 /* 1 where some candidate's total is not the first one's, so that the decoder had a choice and "first" counts. Two that
 ** have none do not differ. */
@@ -211,6 +213,8 @@ QE_API int qe_list_totals_differ(const qe_list *list);
 ** last. totals[] (may be NULL) = the sums in the list's own order. A weight whose feature a hypothesis lacks is
 ** refused by name. */
 QE_API int qe_list_rank(qe_list *list, const qe_weights *weights, size_t *order, double *totals);
+/* contributions[qe_weights_count]: what each name adds to the sum of one candidate. */
+QE_API int qe_list_contributions(qe_list *list, const qe_weights *weights, size_t index, double *contributions);
 /* The line of one hypothesis (no LF), with `total` in place of the decoder's unless NaN. Valid until the next
 ** call on this list. */
 QE_API qe_text qe_list_line(qe_list *list, size_t index, double total);
@@ -277,6 +281,40 @@ QE_API int qe_guards_languages(qe_guards *guards, const char *source, const char
 ** copy, negation and name are silent. The first 256 numbers and placeholders of a text count. */
 QE_API int qe_guards_check(qe_guards *guards, unsigned enabled, qe_text source, const qe_text *candidates,
                            size_t count, size_t first, unsigned *vetoes);
+
+/* A reranker: fills in the evidence that its weights name and a list lacks, ranks the list, and lets guards refuse.
+** It computes
+**   QE0    the model's score of the candidate, as a translation of the list's source
+**   MBR0   consensus of the list
+**   MBRP0  expected utility under the decoder's posterior (temperature 1)
+** all other features are the list's own. Weights are those given, else those in the model's manifest, else shipped ones
+** for the case: with or without a model, with totals that differ or not. A list of 10^6 candidates is possible. */
+typedef struct qe_reranker qe_reranker;
+/* `model` may be NULL; it and the pool must outlive the reranker. One thread at a time, like a scorer. */
+QE_API qe_reranker *qe_reranker_new(const qe_model *model, qe_pool *pool);
+QE_API void qe_reranker_free(qe_reranker *reranker);
+QE_API const char *qe_reranker_error(const qe_reranker *reranker);
+/* As qe_weights_parse. None at all ("{}") keep the decoder's order. */
+QE_API int qe_reranker_weights(qe_reranker *reranker, qe_text text, const char *origin);
+/* Names as in qe_guards_parse; a new reranker has all. */
+QE_API int qe_reranker_guards(qe_reranker *reranker, const char *names);
+/* As qe_guards_languages; a new reranker has those of the model's manifest. */
+QE_API int qe_reranker_languages(qe_reranker *reranker, const char *source, const char *target);
+/* Adds the model's score to every list under this name, whatever the weights say. */
+QE_API int qe_reranker_quality(qe_reranker *reranker, const char *name);
+/* `stop` is asked between pieces of work (64 pairs); where it returns other than 0, qe_rerank gives up: QE_WORLD,
+** "stopped". NULL: none. */
+QE_API void qe_reranker_stop(qe_reranker *reranker, int (*stop)(void *context), void *context);
+/* Appends the evidence to the list. order[] as in qe_list_rank, but the first candidate that no guard refuses comes first:
+** order[0] is the pick. totals[] (may be NULL) are the sums; those of refused candidates are lowered to the pick's, so
+** that a host that sorts by them picks the same. vetoes[] (may be NULL): the guards that refuse each candidate. Where
+** this fails, the list may have got features, and its own order is the one to use. */
+QE_API int qe_rerank(qe_reranker *reranker, qe_list *list, size_t *order, double *totals, unsigned *vetoes);
+/* What the last list was ranked with, and where it came from: a file's name, "manifest.json", or what the shipped
+** weights are called. */
+QE_API const qe_weights *qe_reranker_used(const qe_reranker *reranker);
+QE_API const char *qe_reranker_origin(const qe_reranker *reranker);
+QE_API size_t qe_reranker_truncated(const qe_reranker *reranker); /* as qe_scorer_truncated; 0 without a model */
 
 /* ------------------------------------------------------------------------------------------------------------
 ** Ring 3: measure. n values each; NaN where undefined (constant input, n too small).

@@ -1,309 +1,365 @@
 /*
-** rerank.c - the weighted sum of features that decides the order of a list. Weights are names with one weight per
-** value; "total" stands for the decoder's total. Equal sums keep the decoder's order and a sum that is not a number
-** comes last. A list in which nothing has a total keeps its order under "total". "first" is 1 for the decoder's first
-** choice where totals differ: its weight is the margin by which another candidate must be better.
+** rerank.c - from a list to a decision: evidence that the weights name and the list lacks is computed and appended, the
+** weighted sum ranks, guards refuse. Invariant: the decoder's first choice is never refused, so there is always a pick;
+** a list that could not be ranked keeps its order. What a feature is worth is not known here but in the weights.
 */
 #include "list.h"
+#include "model.h"
 
-#include <jansson.h>
-#include <math.h>
 #include <stdlib.h>
 
-enum { MOST_VALUES = 1000 }; /* of one feature */
+enum { PIECE = 64, MODEL = 1, TOTALS = 2 }; /* pairs between two questions to stop; bits of a case */
 
-struct weight {
-  char *name;
-  double *values;
-  size_t count;
+/* Tuned on lists of several systems' translations, of which the best system stands for the decoder's first choice
+** (examples/rerank/defaults.sh). */
+static const struct {
+  const char *name, *json;
+} shipped[] = {
+  [0] = { "default-consensus", "{\"MBR0\": 1}" },
+  [MODEL] = { "default-consensus-model", "{\"MBR0\": 1}" },
+  [TOTALS] = { "default-decoder", "{\"MBR0\": 1, \"first\": 0.02}" },
+  [MODEL | TOTALS] = { "default-decoder-model", "{\"MBR0\": 1, \"first\": 0.02}" },
 };
+enum { CASES = sizeof shipped / sizeof *shipped };
 
-struct qe_weights {
+struct qe_reranker {
   struct error error;
-  struct weight *items;
-  size_t count, room;
+  struct error refused;  /* why the manifest's weights cannot be used */
+  const qe_model *model; /* or NULL */
+  qe_scorer *scorer;     /* or NULL */
+  qe_consensus *consensus;
+  qe_guards *guards;
+  qe_weights *given; /* or NULL */
+  qe_weights *defaults[CASES];
+  const qe_weights *used;
+  const char *used_origin;
+  char *origin;     /* of those given */
+  char quality[64]; /* name of the score, "" while only the weights ask for it */
+  unsigned enabled; /* guards */
+  int (*stop)(void *context);
+  void *stop_context;
+  qe_text *texts; /* of the candidates, and room beside them */
+  double *values, *posterior;
+  qe_pair *pairs;
+  float *scores, *logprobs;
+  unsigned *vetoes;
+  size_t text_room, value_room, posterior_room, pair_room, score_room, logprob_room, veto_room;
 };
 
-qe_weights *qe_weights_new(void) {
-  return memory_new(1, sizeof(qe_weights));
+/* ---- life ---- */
+
+static const char *manifest_text(const json_t *object, const char *name) {
+  return json_string_value(json_object_get(object, name));
 }
 
-static void weights_clear(qe_weights *weights) {
-  for (size_t i = 0; i < weights->count; i++) {
-    memory_free(weights->items[i].name);
-    memory_free(weights->items[i].values);
-  }
-  weights->count = 0;
+static int read_languages(qe_reranker *reranker) {
+  const json_t *languages = json_object_get(reranker->model->manifest, "languages");
+  return qe_reranker_languages(reranker, manifest_text(languages, "source"), manifest_text(languages, "target"));
 }
 
-void qe_weights_free(qe_weights *weights) {
+static int read_weights(qe_reranker *reranker) {
+  const json_t *weights = json_object_get(reranker->model->manifest, "weights");
   if (!weights)
-    return;
-  weights_clear(weights);
-  memory_free(weights->items);
-  memory_free(weights);
-}
-
-const char *qe_weights_error(const qe_weights *weights) {
-  return weights->error.text;
-}
-
-/* ---- setting ---- */
-
-static struct weight *weights_find(const qe_weights *weights, const char *name) {
-  for (size_t i = 0; i < weights->count; i++)
-    if (strcmp(weights->items[i].name, name) == 0)
-      return &weights->items[i];
-  return NULL;
-}
-
-static int weights_add(qe_weights *weights, const char *name, const double *values, size_t count) {
-  struct weight item = { memory_grow(NULL, strlen(name) + 1, 1), memory_new(count, sizeof *values), count };
-  if (!item.name || !item.values ||
-      !memory_reserve((void **)&weights->items, &weights->room, weights->count + 1, sizeof *weights->items)) {
-    memory_free(item.name);
-    memory_free(item.values);
-    return error_memory(&weights->error);
-  }
-  memcpy(item.name, name, strlen(name) + 1);
-  memcpy(item.values, values, count * sizeof *values);
-  weights->items[weights->count++] = item;
-  return QE_OK;
-}
-
-int qe_weights_set(qe_weights *weights, const char *name, const double *values, size_t count) {
-  error_clear(&weights->error);
-  if (count == 0 || count > MOST_VALUES)
-    return error_set(&weights->error, QE_USE, "%zu weights of %.60s, expected 1 to %d", count, name, MOST_VALUES);
-  for (size_t i = 0; i < count; i++)
-    if (!isfinite(values[i]))
-      return error_set(&weights->error, QE_USE, "weight of %.60s is not finite", name);
-  struct weight *item = weights_find(weights, name);
-  if (!item)
-    return weights_add(weights, name, values, count);
-  double *copy = memory_new(count, sizeof *copy);
-  if (!copy)
-    return error_memory(&weights->error);
-  memcpy(copy, values, count * sizeof *copy);
-  memory_free(item->values);
-  item->values = copy;
-  item->count = count;
-  return QE_OK;
-}
-
-/* ---- reading ---- */
-
-static int parsed(qe_weights *weights, const char *origin, size_t line, const char *name, const double *values,
-                  size_t count) {
-  if (count == 0)
-    return error_set(&weights->error, QE_FORMAT, "%s:%zu: %.60s has no weight", origin, line, name);
-  for (size_t i = 0; i < count; i++)
-    if (!isfinite(values[i]))
-      return error_set(&weights->error, QE_FORMAT, "%s:%zu: a weight of %.60s is not finite", origin, line, name);
-  if (weights_find(weights, name))
-    return error_set(&weights->error, QE_FORMAT, "%s:%zu: %.60s is named twice", origin, line, name);
-  return weights_add(weights, name, values, count);
-}
-
-static int parse_json_value(qe_weights *weights, const char *origin, const char *name, const json_t *value) {
-  double values[MOST_VALUES];
-  const size_t count = json_is_array(value) ? json_array_size(value) : 1;
-  if (count > MOST_VALUES)
-    return error_set(&weights->error, QE_FORMAT, "%s: %.60s has %zu weights", origin, name, count);
-  for (size_t i = 0; i < count; i++) {
-    const json_t *item = json_is_array(value) ? json_array_get(value, i) : value;
-    if (!json_is_number(item))
-      return error_set(&weights->error, QE_FORMAT, "%s: %.60s: neither a number nor an array of numbers", origin,
-                       name);
-    values[i] = json_number_value(item);
-  }
-  return parsed(weights, origin, 1, name, values, count);
-}
-
-static int parse_json(qe_weights *weights, qe_text text, const char *origin) {
-  json_error_t reason;
-  const char *name;
-  json_t *value, *object = json_loadb(text.data, text.size, JSON_REJECT_DUPLICATES, &reason);
-  if (!object)
-    return error_set(&weights->error, QE_FORMAT, "%s:%d: %s", origin, reason.line, reason.text);
-  json_object_foreach(object, name, value) {
-    if (parse_json_value(weights, origin, name, value) != QE_OK)
-      break;
-  }
-  json_decref(object);
-  return weights->error.status;
-}
-
-/* "Name= v v" */
-static int parse_moses_line(qe_weights *weights, qe_text line, const char *origin, size_t number) {
-  double values[MOST_VALUES];
-  char name[256];
-  size_t count = 0;
-  qe_text word;
-  list_word(&line, &word);
-  const char *equals = memchr(word.data, '=', word.size);
-  const size_t size = equals ? (size_t)(equals - word.data) : 0;
-  if (size == 0 || size >= sizeof name || memchr(word.data, '\0', size))
-    return error_set(&weights->error, QE_FORMAT, "%s:%zu: \"%.*s\", expected Name= weight ...", origin, number,
-                     text_width(word), word.data);
-  memcpy(name, word.data, size);
-  name[size] = '\0';
-  word = (qe_text){ equals + 1, word.size - size - 1 };
-  do {
-    if (word.size == 0)
-      continue;
-    if (count == MOST_VALUES || !number_parse(word, &values[count]))
-      return error_set(&weights->error, QE_FORMAT, "%s:%zu: \"%.*s\" is not a weight", origin, number,
-                       text_width(word), word.data);
-    count++;
-  } while (list_word(&line, &word));
-  return parsed(weights, origin, number, name, values, count);
-}
-
-static qe_text trimmed(qe_text line) {
-  const char *comment = memchr(line.data, '#', line.size);
-  if (comment)
-    line.size = (size_t)(comment - line.data);
-  while (line.size > 0 &&
-         (line.data[line.size - 1] == ' ' || line.data[line.size - 1] == '\t' || line.data[line.size - 1] == '\r'))
-    line.size--;
-  while (line.size > 0 && (*line.data == ' ' || *line.data == '\t')) {
-    line.data++;
-    line.size--;
-  }
-  return line;
-}
-
-static int parse_moses(qe_weights *weights, qe_text text, const char *origin) {
-  bool inside = false, found = false;
-  for (size_t number = 1; text.size > 0; number++) {
-    const char *end = memchr(text.data, '\n', text.size);
-    const size_t size = end ? (size_t)(end - text.data) : text.size;
-    const qe_text line = trimmed((qe_text){ text.data, size });
-    text.data += size + (end != NULL);
-    text.size -= size + (end != NULL);
-    if (line.size > 0 && *line.data == '[') {
-      inside = text_is(line, "[weight]");
-      found = found || inside;
-    } else if (inside && line.size > 0 && parse_moses_line(weights, line, origin, number) != QE_OK) {
-      return weights->error.status;
-    }
-  }
-  return found ? QE_OK : error_set(&weights->error, QE_FORMAT, "%s: neither JSON nor a file with [weight]", origin);
-}
-
-int qe_weights_parse(qe_weights *weights, qe_text text, const char *origin) {
-  error_clear(&weights->error);
-  weights_clear(weights);
-  size_t first = 0;
-  while (first < text.size && strchr(" \t\r\n", text.data[first]) && text.data[first])
-    first++;
-  const bool json = first < text.size && text.data[first] == '{';
-  int status = json ? parse_json(weights, text, origin) : parse_moses(weights, text, origin);
-  if (status != QE_OK)
-    weights_clear(weights);
+    return QE_OK;
+  char *text = json_dumps(weights, JSON_COMPACT | JSON_ENCODE_ANY);
+  if (!text)
+    return error_memory(&reranker->error);
+  const int status = qe_reranker_weights(reranker, qe_string(text), "manifest.json");
+  reranker->refused = reranker->error;
+  free(text);
   return status;
 }
 
-/* ---- ranking ---- */
+static bool make_defaults(qe_reranker *reranker) {
+  for (size_t i = 0; i < CASES; i++) {
+    reranker->defaults[i] = qe_weights_new();
+    if (!reranker->defaults[i] ||
+        qe_weights_parse(reranker->defaults[i], qe_string(shipped[i].json), shipped[i].name) != QE_OK)
+      return false;
+  }
+  return true;
+}
 
-static bool any_total(const qe_list *list) {
+qe_reranker *qe_reranker_new(const qe_model *model, qe_pool *pool) {
+  qe_reranker *reranker = memory_new(1, sizeof *reranker);
+  if (!reranker)
+    return NULL;
+  reranker->model = model;
+  reranker->consensus = qe_consensus_new();
+  reranker->guards = qe_guards_new();
+  reranker->scorer = model ? qe_scorer_new(model, pool) : NULL;
+  const bool whole = reranker->consensus && reranker->guards && (reranker->scorer || !model) &&
+                     make_defaults(reranker) && qe_reranker_guards(reranker, "all") == QE_OK &&
+                     (!model || (read_languages(reranker) != QE_MEMORY && read_weights(reranker) != QE_MEMORY));
+  if (whole)
+    return reranker;
+  qe_reranker_free(reranker);
+  return NULL;
+}
+
+void qe_reranker_free(qe_reranker *reranker) {
+  if (!reranker)
+    return;
+  for (size_t i = 0; i < CASES; i++)
+    qe_weights_free(reranker->defaults[i]);
+  qe_weights_free(reranker->given);
+  qe_scorer_free(reranker->scorer);
+  qe_consensus_free(reranker->consensus);
+  qe_guards_free(reranker->guards);
+  memory_free(reranker->origin);
+  memory_free(reranker->texts);
+  memory_free(reranker->values);
+  memory_free(reranker->posterior);
+  memory_free(reranker->pairs);
+  memory_free(reranker->scores);
+  memory_free(reranker->logprobs);
+  memory_free(reranker->vetoes);
+  memory_free(reranker);
+}
+
+const char *qe_reranker_error(const qe_reranker *reranker) {
+  return reranker->error.text;
+}
+
+const qe_weights *qe_reranker_used(const qe_reranker *reranker) {
+  return reranker->used;
+}
+
+const char *qe_reranker_origin(const qe_reranker *reranker) {
+  return reranker->used_origin ? reranker->used_origin : "";
+}
+
+size_t qe_reranker_truncated(const qe_reranker *reranker) {
+  return reranker->scorer ? qe_scorer_truncated(reranker->scorer) : 0;
+}
+
+/* ---- settings ---- */
+
+int qe_reranker_weights(qe_reranker *reranker, qe_text text, const char *origin) {
+  error_clear(&reranker->error);
+  const size_t size = strlen(origin) + 1;
+  qe_weights *weights = qe_weights_new();
+  char *copy = memory_new(size, 1);
+  const int status = weights && copy ? qe_weights_parse(weights, text, origin) : QE_MEMORY;
+  if (status != QE_OK)
+    error_set(&reranker->error, status, "%s", weights && copy ? qe_weights_error(weights) : "out of memory");
+  if (reranker->error.status != QE_OK) {
+    qe_weights_free(weights);
+    memory_free(copy);
+    return reranker->error.status;
+  }
+  qe_weights_free(reranker->given);
+  memory_free(reranker->origin);
+  error_clear(&reranker->refused);
+  reranker->given = weights;
+  reranker->origin = memcpy(copy, origin, size);
+  reranker->used = NULL;
+  reranker->used_origin = NULL;
+  return QE_OK;
+}
+
+int qe_reranker_guards(qe_reranker *reranker, const char *names) {
+  error_clear(&reranker->error);
+  const int status = qe_guards_parse(reranker->guards, names, &reranker->enabled);
+  return status == QE_OK ? QE_OK : error_set(&reranker->error, status, "%s", qe_guards_error(reranker->guards));
+}
+
+int qe_reranker_languages(qe_reranker *reranker, const char *source, const char *target) {
+  error_clear(&reranker->error);
+  const int status = qe_guards_languages(reranker->guards, source, target);
+  return status == QE_OK ? QE_OK : error_set(&reranker->error, status, "%s", qe_guards_error(reranker->guards));
+}
+
+int qe_reranker_quality(qe_reranker *reranker, const char *name) {
+  error_clear(&reranker->error);
+  if (!reranker->scorer)
+    return error_set(&reranker->error, QE_USE, "%.60s is a model's score, and there is no model", name);
+  if (*name == '\0' || strlen(name) >= sizeof reranker->quality)
+    return error_set(&reranker->error, QE_USE, "a name of 1 to %zu bytes is expected",
+                     sizeof reranker->quality - 1);
+  strcpy(reranker->quality, name);
+  return QE_OK;
+}
+
+void qe_reranker_stop(qe_reranker *reranker, int (*stop)(void *context), void *context) {
+  reranker->stop = stop;
+  reranker->stop_context = context;
+}
+
+static int go_on(qe_reranker *reranker) {
+  const bool stopped = reranker->stop && reranker->stop(reranker->stop_context);
+  return stopped ? error_set(&reranker->error, QE_WORLD, "stopped") : QE_OK;
+}
+
+/* ---- evidence ---- */
+
+static bool make_room(qe_reranker *reranker, size_t count) {
+  return memory_reserve((void **)&reranker->texts, &reranker->text_room, count, sizeof *reranker->texts) &&
+         memory_reserve((void **)&reranker->values, &reranker->value_room, count, sizeof *reranker->values) &&
+         memory_reserve((void **)&reranker->posterior, &reranker->posterior_room, count,
+                        sizeof *reranker->posterior) &&
+         memory_reserve((void **)&reranker->vetoes, &reranker->veto_room, count, sizeof *reranker->vetoes);
+}
+
+static int append(qe_reranker *reranker, qe_list *list, const char *name) {
+  const int status = qe_list_append(list, name, reranker->values);
+  return status == QE_OK ? QE_OK : error_set(&reranker->error, status, "%s", qe_list_error(list));
+}
+
+/* The log-probabilities of all candidates, one behind the other, into reranker->logprobs. */
+static int read_logprobs(qe_reranker *reranker, const qe_list *list) {
+  size_t used = 0;
+  const double unit = list_log_unit(list);
+  for (size_t i = 0; i < list->count; i++) {
+    const size_t count = qe_list_token_scores(list, i, NULL, 0);
+    if (count == 0)
+      return error_set(&reranker->error, QE_FORMAT, "line %zu has no scores of tokens, which the model needs",
+                       list->candidates[i].number);
+    double *values = memory_new(count, sizeof *values);
+    if (!values || !memory_reserve((void **)&reranker->logprobs, &reranker->logprob_room, used + count,
+                                   sizeof *reranker->logprobs)) {
+      memory_free(values);
+      return error_memory(&reranker->error);
+    }
+    qe_list_token_scores(list, i, values, count);
+    for (size_t j = 0; j < count; j++)
+      reranker->logprobs[used + j] = (float)(values[j] * unit);
+    memory_free(values);
+    reranker->pairs[i].logprob_count = count;
+    used += count;
+  }
+  /* Only now, when the memory moves no more. */
+  for (size_t i = 0, at = 0; i < list->count; at += reranker->pairs[i++].logprob_count)
+    reranker->pairs[i].logprobs = reranker->logprobs + at;
+  return QE_OK;
+}
+
+static int make_pairs(qe_reranker *reranker, const qe_list *list) {
+  const qe_text source = qe_list_source(list);
+  if (!source.data)
+    return error_set(&reranker->error, QE_FORMAT, "the model needs the source of list %.*s",
+                     text_width(qe_list_id(list)), qe_list_id(list).data);
+  if (!memory_reserve((void **)&reranker->pairs, &reranker->pair_room, list->count, sizeof *reranker->pairs) ||
+      !memory_reserve((void **)&reranker->scores, &reranker->score_room, list->count, sizeof *reranker->scores))
+    return error_memory(&reranker->error);
   for (size_t i = 0; i < list->count; i++)
-    if (!isnan(list->candidates[i].hypothesis.total))
+    reranker->pairs[i] = (qe_pair){ .source = source, .translation = reranker->texts[i] };
+  return qe_model_decoder_inputs(reranker->model) ? read_logprobs(reranker, list) : QE_OK;
+}
+
+static int score(qe_reranker *reranker, size_t count) {
+  const size_t piece = reranker->stop ? PIECE : count;
+  for (size_t i = 0; i < count; i += piece) {
+    const size_t rest = count - i < piece ? count - i : piece;
+    if (go_on(reranker) != QE_OK)
+      return reranker->error.status;
+    const int status = qe_score(reranker->scorer, reranker->pairs + i, rest, reranker->scores + i);
+    if (status != QE_OK)
+      return error_set(&reranker->error, status, "%s", qe_scorer_error(reranker->scorer));
+  }
+  return QE_OK;
+}
+
+static int add_quality(qe_reranker *reranker, qe_list *list, const char *name) {
+  if (make_pairs(reranker, list) != QE_OK || score(reranker, list->count) != QE_OK)
+    return reranker->error.status;
+  for (size_t i = 0; i < list->count; i++)
+    reranker->values[i] = (double)reranker->scores[i];
+  return append(reranker, list, name);
+}
+
+static int add_consensus(qe_reranker *reranker, qe_list *list, const char *name, const double *weights) {
+  if (go_on(reranker) != QE_OK)
+    return reranker->error.status;
+  const int status =
+      qe_consensus_values(reranker->consensus, reranker->texts, list->count, weights, reranker->values);
+  if (status != QE_OK)
+    return error_set(&reranker->error, status, "%s", qe_consensus_error(reranker->consensus));
+  return append(reranker, list, name);
+}
+
+static int add_expected(qe_reranker *reranker, qe_list *list, const char *name) {
+  for (size_t i = 0; i < list->count; i++)
+    reranker->values[i] = list->candidates[i].hypothesis.total;
+  qe_consensus_posterior(reranker->values, list->count, 1, reranker->posterior);
+  return add_consensus(reranker, list, name, reranker->posterior);
+}
+
+static bool has(const qe_list *list, const char *name) {
+  for (size_t i = 0; i < list->count; i++)
+    if (qe_list_feature(list, i, name, NULL, 0) > 0)
       return true;
   return false;
 }
 
-static int add_feature(qe_list *list, const struct weight *weight, size_t index, double *sum) {
-  double values[MOST_VALUES];
-  const struct candidate *candidate = &list->candidates[index];
-  const size_t count = qe_list_feature(list, index, weight->name, values, MOST_VALUES);
-  if (count == 0)
-    return error_set(&list->error, QE_FORMAT, "line %zu has no feature %.60s", candidate->number, weight->name);
-  if (count != weight->count)
-    return error_set(&list->error, QE_FORMAT, "line %zu: %.60s has %zu values, there are %zu weights for it",
-                     candidate->number, weight->name, count, weight->count);
-  for (size_t i = 0; i < count; i++)
-    *sum += weight->values[i] * values[i];
+/* One name that the list lacks; names that nobody here can compute are left to the ranking, which refuses them. */
+static int add_evidence(qe_reranker *reranker, qe_list *list, const char *name) {
+  if (has(list, name))
+    return QE_OK;
+  if (strcmp(name, "MBR0") == 0)
+    return add_consensus(reranker, list, name, NULL);
+  if (strcmp(name, "MBRP0") == 0)
+    return add_expected(reranker, list, name);
+  if (strcmp(name, "QE0") == 0 && reranker->scorer)
+    return add_quality(reranker, list, name);
   return QE_OK;
 }
 
-int qe_list_totals_differ(const qe_list *list) {
-  for (size_t i = 1; i < list->count; i++) {
-    const double a = list->candidates[0].hypothesis.total, b = list->candidates[i].hypothesis.total;
-    if (a < b || a > b || isnan(a) != isnan(b))
-      return 1;
-  }
-  return 0;
-}
-
-/* What "total" and "first" depend on, besides the candidate. */
-struct decoder {
-  bool totals, differ;
-};
-
-/* Those two stand for no feature of the line; false for other names. */
-static bool decoder_feature(const qe_list *list, struct decoder decoder, const char *name, size_t index,
-                            double *value) {
-  if (strcmp(name, "total") == 0)
-    *value = decoder.totals ? list->candidates[index].hypothesis.total : 0;
-  else if (strcmp(name, "first") == 0)
-    *value = index == 0 && decoder.differ;
-  else
-    return false;
-  return true;
-}
-
-static int weighted_sum(qe_list *list, const qe_weights *weights, struct decoder decoder, size_t index,
-                        double *sum) {
-  double value;
-  *sum = 0;
-  for (size_t i = 0; i < weights->count; i++) {
-    const struct weight *weight = &weights->items[i];
-    if (!decoder_feature(list, decoder, weight->name, index, &value)) {
-      if (add_feature(list, weight, index, sum) != QE_OK)
-        return list->error.status;
-    } else if (weight->count != 1) {
-      return error_set(&list->error, QE_FORMAT, "the %s is one value, there are %zu weights for it", weight->name,
-                       weight->count);
-    } else {
-      *sum += weight->values[0] * value;
-    }
-  }
+static int gather(qe_reranker *reranker, qe_list *list) {
+  for (size_t i = 0; i < list->count; i++)
+    reranker->texts[i] = list->candidates[i].hypothesis.text;
+  if (*reranker->quality && add_quality(reranker, list, reranker->quality) != QE_OK)
+    return reranker->error.status;
+  for (size_t i = 0; i < qe_weights_count(reranker->used); i++)
+    if (add_evidence(reranker, list, qe_weights_name(reranker->used, i)) != QE_OK)
+      return reranker->error.status;
   return QE_OK;
 }
 
-struct ranked {
-  double sum;
-  size_t index;
-};
+/* ---- decision ---- */
 
-static int best_first(const void *left, const void *right) {
-  const struct ranked *a = left, *b = right;
-  if (isnan(a->sum) != isnan(b->sum))
-    return isnan(a->sum) ? 1 : -1;
-  if (a->sum > b->sum || a->sum < b->sum)
-    return a->sum > b->sum ? -1 : 1;
-  return (a->index > b->index) - (a->index < b->index);
+static void choose_weights(qe_reranker *reranker, const qe_list *list) {
+  const unsigned which = (reranker->scorer ? MODEL : 0) | (qe_list_totals_differ(list) ? TOTALS : 0);
+  reranker->used = reranker->given ? reranker->given : reranker->defaults[which];
+  reranker->used_origin = reranker->given ? reranker->origin : shipped[which].name;
 }
 
-int qe_list_rank(qe_list *list, const qe_weights *weights, size_t *order, double *totals) {
-  error_clear(&list->error);
-  struct ranked *ranked = memory_new(list->count, sizeof *ranked);
-  if (!ranked)
-    return error_memory(&list->error);
-  const struct decoder decoder = { any_total(list), qe_list_totals_differ(list) };
-  for (size_t i = 0; i < list->count && list->error.status == QE_OK; i++) {
-    ranked[i].index = i;
-    weighted_sum(list, weights, decoder, i, &ranked[i].sum);
-  }
-  if (list->error.status == QE_OK) {
-    for (size_t i = 0; totals && i < list->count; i++)
-      totals[i] = ranked[i].sum;
-    qsort(ranked, list->count, sizeof *ranked, best_first);
-    for (size_t i = 0; i < list->count; i++)
-      order[i] = ranked[i].index;
-  }
-  memory_free(ranked);
-  return list->error.status;
+static int check_guards(qe_reranker *reranker, const qe_list *list, unsigned *vetoes) {
+  const int status = qe_guards_check(reranker->guards, reranker->enabled, qe_list_source(list), reranker->texts,
+                                     list->count, 0, vetoes);
+  return status == QE_OK ? QE_OK : error_set(&reranker->error, status, "%s", qe_guards_error(reranker->guards));
+}
+
+/* Moves the first candidate that nothing refuses to the front. */
+static void refuse(const unsigned *vetoes, size_t *order, double *totals) {
+  size_t place = 0;
+  while (vetoes[order[place]])
+    place++;
+  const size_t pick = order[place];
+  for (size_t i = 0; totals && i < place; i++)
+    if (totals[order[i]] > totals[pick])
+      totals[order[i]] = totals[pick];
+  memmove(order + 1, order, place * sizeof *order);
+  order[0] = pick;
+}
+
+int qe_rerank(qe_reranker *reranker, qe_list *list, size_t *order, double *totals, unsigned *vetoes) {
+  error_clear(&reranker->error);
+  if (reranker->refused.status != QE_OK)
+    return error_set(&reranker->error, reranker->refused.status, "%s", reranker->refused.text);
+  if (list->count == 0)
+    return QE_OK;
+  if (!make_room(reranker, list->count))
+    return error_memory(&reranker->error);
+  choose_weights(reranker, list);
+  if (gather(reranker, list) != QE_OK)
+    return reranker->error.status;
+  const int status = qe_list_rank(list, reranker->used, order, totals);
+  if (status != QE_OK)
+    return error_set(&reranker->error, status, "%s", qe_list_error(list));
+  vetoes = vetoes ? vetoes : reranker->vetoes;
+  if (check_guards(reranker, list, vetoes) != QE_OK)
+    return reranker->error.status;
+  refuse(vetoes, order, totals);
+  return QE_OK;
 }

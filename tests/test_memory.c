@@ -121,6 +121,21 @@ static int rerank(void) {
   return status;
 }
 
+/* Evidence, weights and guards of a list without a model. */
+static int decide(void) {
+  size_t order[2];
+  qe_list *list = qe_list_new();
+  qe_reranker *reranker = qe_reranker_new(NULL, NULL);
+  int status = QE_MEMORY;
+  if (list && reranker && qe_reranker_weights(reranker, qe_string("{\"MBRP0\": 1}"), "here") == QE_OK &&
+      qe_list_add(list, qe_string("0 ||| a ||| F0= 1 ||| 1"), 1) == 1 &&
+      qe_list_add(list, qe_string("0 ||| b 2 ||| F0= 1 ||| 1"), 2) == 1)
+    status = qe_rerank(reranker, list, order, NULL, NULL);
+  qe_reranker_free(reranker);
+  qe_list_free(list);
+  return status;
+}
+
 static int measure_with(const char *name, qe_metric *metric) {
   const qe_text references[] = { qe_string("a b c d, e \xff f"), qe_string("d e a b c") };
   double statistics[24];
@@ -234,6 +249,7 @@ static void test_warm_scoring(void **state) {
 static void test_lists(void **state) {
   (void)state;
   every_failure(rerank);
+  every_failure(decide);
 }
 
 static void test_metrics(void **state) {

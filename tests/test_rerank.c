@@ -1,312 +1,281 @@
 /*
-** test_rerank.c - weights from JSON, Moses files and by hand, with every refusal named, and the order that they give,
-** compared with sums made by hand and an insertion sort.
+** test_rerank.c - the reranker: evidence against the parts that make it, which weights serve in which case, what guards
+** do to the order, and every refusal with its text.
 */
-#include "core.h"
+#include "model_fixture.h"
 
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdlib.h>
 
 #include <cmocka.h>
 
-enum { SIZE = 60 };
+enum { MOST = 40 };
 
-static qe_list *list_of(const char *const *lines, size_t count) {
+static qe_list *list_of(const char *source, const char *const *lines, size_t count) {
   qe_list *list = qe_list_new();
   for (size_t i = 0; i < count; i++)
     if (qe_list_add(list, qe_string(lines[i]), i + 1) != 1)
       fail_msg("%s: %s", lines[i], qe_list_error(list));
+  if (source)
+    assert_int_equal(qe_list_set_source(list, qe_string(source)), QE_OK);
   return list;
 }
 
-static qe_weights *weights_of(const char *text) {
-  qe_weights *weights = qe_weights_new();
-  if (qe_weights_parse(weights, qe_string(text), "file") != QE_OK)
-    fail_msg("%s: %s", text, qe_weights_error(weights));
-  return weights;
+static void rank(qe_reranker *reranker, qe_list *list, size_t *order, double *totals, unsigned *vetoes) {
+  if (qe_rerank(reranker, list, order, totals, vetoes) != QE_OK)
+    fail_msg("%s", qe_reranker_error(reranker));
 }
 
-/* The sum of the one candidate "F0= 1 LM= 10 100 ||| 1000", which shows every weight as a digit. */
-static double digits_of(const qe_weights *weights) {
-  static const char *const line = "0 ||| a ||| F0= 1 LM= 10 100 ||| 1000";
-  size_t order;
-  double total = NAN;
-  qe_list *list = list_of(&line, 1);
-  if (qe_list_rank(list, weights, &order, &total) != QE_OK)
-    fail_msg("%s", qe_list_error(list));
-  qe_list_free(list);
-  return total;
+static void weigh(qe_reranker *reranker, const char *json) {
+  if (qe_reranker_weights(reranker, qe_string(json), "here") != QE_OK)
+    fail_msg("%s", qe_reranker_error(reranker));
 }
 
-static void test_accepted(void **state) {
-  static const struct {
-    const char *text;
-    double sum;
-  } cases[] = {
-    { "{\"F0\": 1, \"LM\": [2, 3], \"total\": 4}", 4321 },
-    { " \n\t{\"F0\": [5]}", 5 },
-    { "{}", 0 },
-    { "{\"total\": -1.5e0}", -1500 },
-    { "[weight]\nF0= 1\nLM= 2 3\ntotal= 4\n", 4321 },
-    { "[weight]\r\nF0= 1\r\nLM= 2 3", 321 },
-    { "# all of it\n[feature]\nLM name=LM\n[weight] # here\n\n  F0=1 # one\n\tLM=2  3\n[input-factors]\n0\n", 321 },
-    { "[weight]\nF0= 1\n[other]\nF0= 7\n[weight]\ntotal= 1", 1001 },
-    { "[weight]\n", 0 },
-  };
-  (void)state;
-  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    qe_weights *weights = weights_of(cases[i].text);
-    const double sum = digits_of(weights);
-    if (sum < cases[i].sum || sum > cases[i].sum)
-      fail_msg("%s: the sum is %g", cases[i].text, sum);
-    qe_weights_free(weights);
-  }
-}
+static const char *const three[] = { "0 ||| the red house ||| F0= 1 ||| -3", "0 ||| a red horse ||| F0= 2 ||| -1",
+                                     "0 ||| the red horse ||| F0= 3 ||| -2" };
 
-static void test_refused(void **state) {
-  static const char *const cases[][2] = {
-    { "", "file: neither JSON nor a file with [weight]" },
-    { "F0= 1\n", "neither JSON" },
-    { "[1]", "neither JSON" },
-    { "{", "file:1: " },
-    { "{\n\"F0\": 1,\n\"F0\": 2}", "file:3: duplicate" },
-    { "{\"F0\": 1e999}", "file:1: " },
-    { "{\"F0\": NaN}", "file:1: " },
-    { "{\"F0\": \"1\"}", "F0: neither a number nor an array of numbers" },
-    { "{\"F0\": [1, [2]]}", "F0: neither" },
-    { "{\"F0\": []}", "F0 has no weight" },
-    { "{\"F0\": 1} x", "file:1: " },
-    { "[weight]\nF0= 1\nLM= 2\nF0= 3\n", "file:4: F0 is named twice" },
-    { "[weight]\n\nF0= 1 nan\n", "file:3: a weight of F0 is not finite" },
-    { "[weight]\nF0= -inf\n", "file:2: a weight of F0 is not finite" },
-    { "[weight]\nF0= 1e999\n", "not finite" },
-    { "[weight]\nF0= 1 x\n", "file:2: \"x\" is not a weight" },
-    { "[weight]\nF0= # 1\n", "file:2: F0 has no weight" },
-    { "[weight]\nF0 1\n", "file:2: \"F0\", expected Name= weight" },
-    { "[weight]\n= 1\n", "file:2: \"=\", expected" },
-  };
-  (void)state;
-  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    qe_weights *weights = weights_of("{\"F0\": 1}");
-    assert_int_equal(qe_weights_parse(weights, qe_string(cases[i][0]), "file"), QE_FORMAT);
-    if (!strstr(qe_weights_error(weights), cases[i][1]))
-      fail_msg("%s: %s", cases[i][0], qe_weights_error(weights));
-    assert_true(digits_of(weights) == 0); /* nothing of it, nor of what was there before */
-    assert_int_equal(qe_weights_parse(weights, qe_string("{\"total\": 1}"), "file"), QE_OK);
-    assert_string_equal(qe_weights_error(weights), "");
-    qe_weights_free(weights);
-  }
-}
-
-static void test_setting(void **state) {
-  static double many[1001];
-  const double values[] = { 2, 3 }, bad[] = { 1, INFINITY };
-  (void)state;
-  qe_weights *weights = weights_of("{\"F0\": 1}");
-  assert_int_equal(qe_weights_set(weights, "LM", values, 2), QE_OK);
-  assert_true(digits_of(weights) == 321);
-  assert_int_equal(qe_weights_set(weights, "F0", values, 1), QE_OK); /* in place of what it was */
-  assert_true(digits_of(weights) == 322);
-  assert_int_equal(qe_weights_set(weights, "LM", bad, 2), QE_USE);
-  assert_non_null(strstr(qe_weights_error(weights), "LM"));
-  assert_int_equal(qe_weights_set(weights, "LM", values, 0), QE_USE);
-  assert_int_equal(qe_weights_set(weights, "LM", many, 1001), QE_USE);
-  assert_non_null(strstr(qe_weights_error(weights), "1001 weights of LM, expected 1 to 1000"));
-  assert_true(digits_of(weights) == 322);
-  qe_weights_free(weights);
-}
-
-static void test_what_does_not_fit_is_named(void **state) {
-  static const char *const lines[] = { "0 ||| a ||| F0= 1 LM= 1 2 ||| 0", "0 ||| b ||| F0= 1 2 ||| 0" };
-  static const char *const cases[][2] = {
-    { "{\"LM\": [1, 1]}", "line 2 has no feature LM" },
-    { "{\"QE0\": 1}", "line 1 has no feature QE0" },
-    { "{\"F0\": 1}", "line 2: F0 has 2 values, there are 1 weights" },
-    { "{\"F0\": [1, 2]}", "line 1: F0 has 1 values, there are 2 weights" },
-    { "{\"total\": [1, 2]}", "the total is one value, there are 2 weights" },
-  };
-  (void)state;
-  qe_list *list = list_of(lines, 2);
-  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    size_t order[2] = { 5, 6 };
-    double totals[2] = { 7, 8 };
-    qe_weights *weights = weights_of(cases[i][0]);
-    assert_int_equal(qe_list_rank(list, weights, order, totals), QE_FORMAT);
-    if (!strstr(qe_list_error(list), cases[i][1]))
-      fail_msg("%s: %s", cases[i][0], qe_list_error(list));
-    assert_true(order[0] == 5 && order[1] == 6 && totals[0] == 7 && totals[1] == 8);
-    qe_weights_free(weights);
-  }
-  qe_list_free(list);
-}
-
-static void check_order(const char *const *lines, size_t count, const char *text, const char *expected) {
-  size_t order[8];
-  qe_list *list = list_of(lines, count);
-  qe_weights *weights = weights_of(text);
-  if (qe_list_rank(list, weights, order, NULL) != QE_OK)
-    fail_msg("%s", qe_list_error(list));
-  for (size_t i = 0; i < count; i++)
-    if (order[i] != (size_t)(expected[i] - '0'))
-      fail_msg("%s: %zu in place %zu, expected %s", text, order[i], i, expected);
-  qe_weights_free(weights);
-  qe_list_free(list);
-}
-
-static void test_totals_and_ties(void **state) {
-  static const char *const all[] = { "0 ||| a ||| F= 1 ||| -3", "0 ||| b ||| F= 1 ||| -1",
-                                     "0 ||| c ||| F= 2 ||| -3" };
-  static const char *const some[] = { "0 ||| a ||| F= 1", "0 ||| b ||| F= 3 ||| -2", "0 ||| c ||| F= 2 ||| -1" };
-  static const char *const none[] = { "0 ||| a ||| F= 1", "0 ||| b ||| F= 3", "0 ||| c" };
-  static const char *const odd[] = { "0 ||| a ||| F= nan", "0 ||| b ||| F= -inf", "0 ||| c ||| F= inf",
-                                     "0 ||| d ||| F= nan" };
-  (void)state;
-  check_order(all, 3, "{\"total\": 1}", "102");
-  check_order(all, 3, "{\"total\": -1}", "021");
-  check_order(all, 3, "{\"F\": 1}", "201");
-  check_order(all, 3, "{\"F\": 2, \"total\": 1}", "120");
-  check_order(all, 3, "{}", "012");
-  check_order(some, 3, "{\"total\": 1}", "210");
-  check_order(some, 3, "{\"total\": 1, \"F\": 1}", "120");
-  check_order(none, 3, "{\"total\": 1}", "012");
-  check_order(none, 2, "{\"total\": 1, \"F\": 1}", "10");
-  check_order(odd, 4, "{\"F\": 1}", "2103");
-  check_order(odd, 4, "{\"F\": 0}", "0123");
-}
-
-static void test_features_that_were_added(void **state) {
-  static const char *const lines[] = { "0 ||| a", "0 ||| b ||| -1", "0 ||| c ||| F= 1" };
-  const double quality[] = { .25, -.5, .75 };
+static void test_consensus_is_that_of_the_list(void **state) {
+  const qe_text texts[] = { qe_string("the red house"), qe_string("a red horse"), qe_string("the red horse") };
+  const double totals[] = { -3, -1, -2 };
+  double weights[3], mean[3], expected[3], sums[3], value;
   size_t order[3];
-  double totals[3];
   (void)state;
-  qe_list *list = list_of(lines, 3);
-  qe_weights *weights = weights_of("{\"QE0\": 2}");
-  assert_int_equal(qe_list_append(list, "QE0", quality), QE_OK);
-  assert_int_equal(qe_list_rank(list, weights, order, totals), QE_OK);
-  assert_true(totals[0] == .5 && totals[1] == -1 && totals[2] == 1.5);
-  assert_true(order[0] == 2 && order[1] == 0 && order[2] == 1);
-  qe_weights_free(weights);
+  qe_consensus *consensus = qe_consensus_new();
+  qe_reranker *reranker = qe_reranker_new(NULL, NULL);
+  qe_list *list = list_of(NULL, three, 3);
+  assert_int_equal(qe_consensus_values(consensus, texts, 3, NULL, mean), QE_OK);
+  assert_int_equal(qe_consensus_posterior(totals, 3, 1, weights), QE_OK);
+  assert_int_equal(qe_consensus_values(consensus, texts, 3, weights, expected), QE_OK);
+  weigh(reranker, "{\"MBR0\": 2, \"MBRP0\": 1, \"F0\": 0.001}");
+  rank(reranker, list, order, sums, NULL);
+  for (size_t i = 0; i < 3; i++) {
+    assert_int_equal(qe_list_feature(list, i, "MBR0", &value, 1), 1);
+    assert_true(value == mean[i]);
+    assert_int_equal(qe_list_feature(list, i, "MBRP0", &value, 1), 1);
+    assert_true(value == expected[i]);
+    assert_true(fabs(sums[i] - (2 * mean[i] + expected[i] + .001 * (double)(i + 1))) < 1e-12);
+  }
+  assert_int_equal(order[0], 2);
+  assert_string_equal(qe_reranker_origin(reranker), "here");
   qe_list_free(list);
+  qe_reranker_free(reranker);
+  qe_consensus_free(consensus);
 }
 
-static void test_empty_list(void **state) {
+/* What a list has is used as it is. */
+static void test_evidence_that_is_there_stays(void **state) {
+  static const char *const lines[] = { "0 ||| a b ||| MBR0= 1 ||| 0", "0 ||| a c ||| MBR0= 2 ||| 0",
+                                       "0 ||| a b ||| MBR0= 0 ||| 0" };
+  size_t order[3];
   (void)state;
-  qe_list *list = qe_list_new();
-  qe_weights *weights = weights_of("{\"QE0\": 2}");
-  assert_int_equal(qe_list_rank(list, weights, NULL, NULL), QE_OK);
-  qe_weights_free(weights);
+  qe_reranker *reranker = qe_reranker_new(NULL, NULL);
+  qe_list *list = list_of(NULL, lines, 3);
+  rank(reranker, list, order, NULL, NULL);
+  assert_int_equal(order[0], 1);
+  assert_int_equal(order[2], 2);
+  qe_list_free(list);
+  qe_reranker_free(reranker);
+}
+
+/* The model's scores are those of qe_score, with the list's scores of tokens where the model reads them. */
+static void check_quality(const char *configuration, bool logprobs) {
+  const float tokens[3][3] = { { -1, -2, 0 }, { -.5F, -.25F, -1 }, { -3, -2, -1 } };
+  const size_t counts[] = { 2, 3, 3 };
+  static const char *const lines[] = { "7 ||| ka lomi ||| WordScores= -1 -2 ||| F0= 1 ||| -1",
+                                       "7 ||| pa! su ||| WordScores= -.5 -.25 -1 ||| F0= 1 ||| -2",
+                                       "7 |||  ||| WordScores= -3 -2 -1 ||| F0= 1 ||| -3" };
+  size_t order[3];
+  double sums[3];
+  float scores[3];
+  qe_dataset *data = fixture_data(20, 3, 10);
+  qe_model *model = fixture_model(configuration, data);
+  qe_reranker *reranker = qe_reranker_new(model, NULL);
+  qe_scorer *scorer = qe_scorer_new(model, NULL);
+  qe_list *list = list_of("Teri ka", lines, 3);
+  qe_pair pairs[3];
+  for (size_t i = 0; i < 3; i++)
+    pairs[i] = (qe_pair){ qe_string("Teri ka"), qe_list_get(list, i)->text, logprobs ? tokens[i] : NULL,
+                          logprobs ? counts[i] : 0 };
+  assert_int_equal(qe_score(scorer, pairs, 3, scores), QE_OK);
+  weigh(reranker, "{\"QE0\": 1}");
+  assert_int_equal(qe_reranker_guards(reranker, "none"), QE_OK);
+  rank(reranker, list, order, sums, NULL);
+  for (size_t i = 0; i < 3; i++)
+    assert_true(sums[i] == (double)scores[i]);
+  assert_true(scores[order[0]] >= scores[order[1]] && scores[order[1]] >= scores[order[2]]);
+  qe_list_free(list);
+  qe_scorer_free(scorer);
+  qe_reranker_free(reranker);
+  qe_model_free(model);
+  qe_dataset_free(data);
+}
+
+static void test_quality_is_that_of_the_model(void **state) {
+  (void)state;
+  check_quality(FIXTURE_NGRAMS, false);
+  check_quality(FIXTURE_WORDS, true);
+}
+
+static void expect_origin(const qe_model *model, const char *const *lines, const char *origin) {
+  size_t order[2];
+  qe_reranker *reranker = qe_reranker_new(model, NULL);
+  qe_list *list = list_of("source", lines, 2);
+  rank(reranker, list, order, NULL, NULL);
+  assert_string_equal(qe_reranker_origin(reranker), origin);
+  qe_list_free(list);
+  qe_reranker_free(reranker);
+}
+
+static void test_which_weights(void **state) {
+  static const char *const totals[] = { "0 ||| a ||| F0= 1 ||| -1", "0 ||| b ||| F0= 2 ||| -2" };
+  static const char *const none[] = { "0 ||| a ||| F0= 1", "0 ||| b ||| F0= 2" };
+  (void)state;
+  qe_dataset *data = fixture_data(20, 3, 10);
+  qe_model *model = fixture_model(FIXTURE_NGRAMS, data);
+  expect_origin(NULL, none, "default-consensus");
+  expect_origin(NULL, totals, "default-decoder");
+  expect_origin(model, none, "default-consensus-model");
+  expect_origin(model, totals, "default-decoder-model");
+  assert_int_equal(qe_model_describe(model, "{\"weights\": {\"F0\": 1}}"), QE_OK);
+  expect_origin(model, totals, "manifest.json");
+  qe_model_free(model);
+  qe_dataset_free(data);
+}
+
+/* No weights at all keep the order, whatever the totals. */
+static void test_decoder_order(void **state) {
+  size_t order[3];
+  (void)state;
+  qe_reranker *reranker = qe_reranker_new(NULL, NULL);
+  qe_list *list = list_of(NULL, three, 3);
+  weigh(reranker, "{}");
+  rank(reranker, list, order, NULL, NULL);
+  for (size_t i = 0; i < 3; i++)
+    assert_int_equal(order[i], i);
+  qe_list_free(list);
+  qe_reranker_free(reranker);
+}
+
+static void test_guards_hold_back(void **state) {
+  static const char *const lines[] = { "0 ||| he has 3 dogs ||| F0= 1 ||| -1",
+                                       "0 ||| he has 4 dogs ||| F0= 9 ||| -2", "0 |||  ||| F0= 8 ||| -2",
+                                       "0 ||| he has got 3 dogs ||| F0= 7 ||| -2",
+                                       "0 ||| he has 3 cats ||| F0= 2 ||| -2" };
+  static const size_t held[] = { 3, 1, 2, 4, 0 };
+  size_t order[5];
+  unsigned vetoes[5];
+  double sums[5];
+  (void)state;
+  qe_reranker *reranker = qe_reranker_new(NULL, NULL);
+  qe_list *list = list_of("er hat 3 hunde", lines, 5);
+  weigh(reranker, "{\"F0\": 1}");
+  rank(reranker, list, order, sums, vetoes);
+  assert_memory_equal(order, held, sizeof held);
+  assert_true(sums[1] == 7 && sums[2] == 7 && sums[3] == 7 && sums[4] == 2);
+  assert_int_equal(vetoes[1], QE_GUARD_NUMBER);
+  assert_int_equal(vetoes[2] & QE_GUARD_EMPTY, QE_GUARD_EMPTY);
+  assert_int_equal(vetoes[0] | vetoes[3] | vetoes[4], 0);
+  assert_int_equal(qe_reranker_guards(reranker, "all,-number"), QE_OK);
+  rank(reranker, list, order, NULL, NULL);
+  assert_int_equal(order[0], 1);
+  assert_int_equal(qe_reranker_guards(reranker, "none"), QE_OK);
+  rank(reranker, list, order, sums, vetoes);
+  assert_int_equal(order[0], 1);
+  assert_true(sums[2] == 8);
+  assert_int_equal(vetoes[1], 0);
+  qe_list_free(list);
+  qe_reranker_free(reranker);
+}
+
+static int never(void *context) {
+  return ++*(int *)context > 2;
+}
+
+static void expect_error(qe_reranker *reranker, const char *source, int status, const char *text) {
+  size_t order[3];
+  qe_list *list = list_of(source, three, 3);
+  assert_int_equal(qe_rerank(reranker, list, order, NULL, NULL), status);
+  if (!strstr(qe_reranker_error(reranker), text))
+    fail_msg("\"%s\" does not say \"%s\"", qe_reranker_error(reranker), text);
   qe_list_free(list);
 }
 
-/* ---- a naive twin: small integers, so that sums are exact in any order ---- */
-
-struct twin {
-  int f, l[2], total;
-  bool has_total;
-};
-
-static double twin_sum(const struct twin *twin, const int weights[4]) {
-  return twin->has_total
-             ? weights[0] * twin->f + weights[1] * twin->l[0] + weights[2] * twin->l[1] + weights[3] * twin->total
-             : (double)NAN;
+static void test_refusals(void **state) {
+  int asked = 1;
+  (void)state;
+  qe_dataset *data = fixture_data(20, 3, 10);
+  qe_model *model = fixture_model(FIXTURE_WORDS, data);
+  qe_reranker *bare = qe_reranker_new(NULL, NULL), *reranker = qe_reranker_new(model, NULL);
+  weigh(bare, "{\"QE0\": 1}");
+  expect_error(bare, "s", QE_FORMAT, "line 1 has no feature QE0");
+  assert_int_equal(qe_reranker_quality(bare, "QE0"), QE_USE);
+  assert_int_equal(qe_reranker_weights(bare, qe_string("[x]"), "file"), QE_FORMAT);
+  assert_non_null(strstr(qe_reranker_error(bare), "file"));
+  expect_error(bare, "s", QE_FORMAT, "QE0"); /* what was refused changed nothing */
+  assert_int_equal(qe_reranker_guards(bare, "all,-none-such"), QE_USE);
+  weigh(reranker, "{\"QE0\": 1}");
+  expect_error(reranker, NULL, QE_FORMAT, "source of list 0");
+  expect_error(reranker, "s", QE_FORMAT, "scores of tokens");
+  weigh(reranker, "{\"MBR0\": 1, \"MBRP0\": 1}");
+  qe_reranker_stop(reranker, never, &asked);
+  expect_error(reranker, "s", QE_WORLD, "stopped");
+  assert_int_equal(asked, 3);
+  qe_reranker_stop(reranker, NULL, NULL);
+  assert_int_equal(qe_reranker_quality(reranker, ""), QE_USE);
+  qe_reranker_free(reranker);
+  assert_int_equal(qe_model_describe(model, "{\"weights\": {\"F0\": \"much\"}}"), QE_OK);
+  reranker = qe_reranker_new(model, NULL);
+  expect_error(reranker, "s", QE_FORMAT, "manifest.json: F0");
+  weigh(reranker, "{\"F0\": 1}");
+  expect_error(reranker, "s", QE_OK, "");
+  qe_reranker_free(reranker);
+  qe_reranker_free(bare);
+  qe_model_free(model);
+  qe_dataset_free(data);
 }
 
-static bool twin_better(double a, double b) {
-  return isnan(b) ? !isnan(a) : a > b;
-}
-
-static void twin_sort(const double *sums, size_t *order, size_t count) {
-  for (size_t i = 0; i < count; i++) {
-    size_t place = i;
-    for (; place > 0 && twin_better(sums[i], sums[order[place - 1]]); place--)
-      order[place] = order[place - 1];
-    order[place] = i;
-  }
-}
-
-static int small(qe_rng *rng) {
-  return (int)qe_rng_below(rng, 7) - 3;
-}
-
-static void twin_draw(struct twin *twin, qe_rng *rng, qe_list *list, size_t number) {
-  char line[128];
-  *twin = (struct twin){ small(rng), { small(rng), small(rng) }, small(rng), qe_rng_below(rng, 6) > 0 };
-  int size = snprintf(line, sizeof line, "3 ||| t ||| L= %d %d F=%d", twin->l[0], twin->l[1], twin->f);
-  if (twin->has_total)
-    snprintf(line + size, sizeof line - (size_t)size, " ||| %d", twin->total);
-  assert_int_equal(qe_list_add(list, qe_string(line), number), 1);
-}
-
-static void check_random_list(qe_rng *rng, size_t count) {
-  struct twin twins[SIZE];
-  double sums[SIZE], totals[SIZE];
-  size_t expected[SIZE], order[SIZE];
-  const int integers[4] = { small(rng), small(rng), small(rng), small(rng) };
-  const double f = integers[0], l[2] = { integers[1], integers[2] }, total = integers[3];
-  qe_list *list = qe_list_new();
-  qe_weights *weights = qe_weights_new();
-  qe_weights_set(weights, "F", &f, 1);
-  qe_weights_set(weights, "L", l, 2);
-  qe_weights_set(weights, "total", &total, 1);
-  for (size_t i = 0; i < count; i++) {
-    twin_draw(&twins[i], rng, list, i + 1);
-    sums[i] = twin_sum(&twins[i], integers);
-  }
-  twin_sort(sums, expected, count);
-  assert_int_equal(qe_list_rank(list, weights, order, totals), QE_OK);
-  for (size_t i = 0; i < count; i++) {
-    assert_int_equal(order[i], expected[i]);
-    assert_true(isnan(sums[i]) ? isnan(totals[i]) : totals[i] == sums[i]);
-  }
-  qe_weights_free(weights);
-  qe_list_free(list);
-}
-
+/* Lists of any size, one after the other; order and picks are what a sort by hand gives. */
 static void test_random_lists(void **state) {
   qe_rng rng;
+  size_t order[MOST];
+  double sums[MOST];
+  unsigned vetoes[MOST];
+  char text[512];
   (void)state;
-  qe_rng_seed(&rng, 11, "rerank");
-  for (size_t round = 0; round < 300; round++)
-    check_random_list(&rng, 20 + qe_rng_below(&rng, SIZE - 20)); /* so many that one of them has a total */
-}
-
-static void first_of(const char *const *lines, size_t count, const char *text, size_t expected) {
-  size_t order[4];
-  qe_list *list = list_of(lines, count);
-  qe_weights *weights = weights_of(text);
-  assert_int_equal(qe_list_rank(list, weights, order, NULL), QE_OK);
-  assert_int_equal(order[0], expected);
-  qe_weights_free(weights);
-  qe_list_free(list);
-}
-
-/* A margin holds the decoder's first choice against what is better by less, unless its totals say nothing. */
-static void test_margin(void **state) {
-  static const char *const differ[] = { "0 ||| a ||| F0= 1 ||| -1", "0 ||| b ||| F0= 1.5 ||| -2" };
-  static const char *const equal[] = { "0 ||| a ||| F0= 1 ||| -1", "0 ||| b ||| F0= 1.5 ||| -1" };
-  static const char *const none[] = { "0 ||| a ||| F0= 1", "0 ||| b ||| F0= 1.5" };
-  (void)state;
-  first_of(differ, 2, "{\"F0\": 1}", 1);
-  first_of(differ, 2, "{\"F0\": 1, \"first\": 0.4}", 1);
-  first_of(differ, 2, "{\"F0\": 1, \"first\": 0.6}", 0);
-  first_of(equal, 2, "{\"F0\": 1, \"first\": 0.6}", 1);
-  first_of(none, 2, "{\"F0\": 1, \"first\": 0.6}", 1);
-  first_of(none, 2, "{\"F0\": 1, \"total\": 5}", 1);
+  qe_reranker *reranker = qe_reranker_new(NULL, NULL);
+  qe_rng_seed(&rng, 4, "rerank");
+  for (int round = 0; round < 200; round++) {
+    qe_list *list = qe_list_new();
+    const size_t count = qe_rng_below(&rng, MOST);
+    for (size_t i = 0; i < count; i++) {
+      const qe_hypothesis hypothesis = { .text = { text, fixture_sentence(&rng, text, sizeof text, 6) },
+                                         .total = -(double)qe_rng_below(&rng, 3) };
+      assert_int_equal(qe_list_push(list, &hypothesis), QE_OK);
+    }
+    rank(reranker, list, order, sums, vetoes);
+    for (size_t i = 1; i < count; i++)
+      assert_true(sums[order[i - 1]] > sums[order[i]] ||
+                  (i == 1 || order[i - 1] < order[i] || vetoes[order[i - 1]] || vetoes[order[i]]));
+    if (count > 0)
+      assert_int_equal(vetoes[order[0]], 0);
+    for (size_t i = 0; i < count; i++)
+      if (!vetoes[i])
+        assert_true(sums[i] <= sums[order[0]]);
+    qe_list_free(list);
+  }
+  qe_reranker_free(reranker);
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_accepted),
-    cmocka_unit_test(test_refused),
-    cmocka_unit_test(test_margin),
-    cmocka_unit_test(test_setting),
-    cmocka_unit_test(test_what_does_not_fit_is_named),
-    cmocka_unit_test(test_totals_and_ties),
-    cmocka_unit_test(test_features_that_were_added),
-    cmocka_unit_test(test_empty_list),
+    cmocka_unit_test(test_consensus_is_that_of_the_list),
+    cmocka_unit_test(test_evidence_that_is_there_stays),
+    cmocka_unit_test(test_quality_is_that_of_the_model),
+    cmocka_unit_test(test_which_weights),
+    cmocka_unit_test(test_decoder_order),
+    cmocka_unit_test(test_guards_hold_back),
+    cmocka_unit_test(test_refusals),
     cmocka_unit_test(test_random_lists),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
