@@ -102,6 +102,13 @@ static int list_append(lua_State *L) {
   return push_status(L, qe_list_append(list, name, values), qe_list_error(list));
 }
 
+/* list:remove(name) -> whether it was there */
+static int list_remove(lua_State *L) {
+  const char *name = check_text(L, 2);
+  lua_pushboolean(L, qe_list_remove(check_list(L, 1), name));
+  return 1;
+}
+
 static int list_totals_differ(lua_State *L) {
   lua_pushboolean(L, qe_list_totals_differ(check_list(L, 1)));
   return 1;
@@ -150,6 +157,13 @@ static int push_optional(lua_State *L, qe_text text) {
     lua_pushlstring(L, text.data, text.size);
   else
     lua_pushnil(L);
+  return 1;
+}
+
+/* list:number(i) -> its line in the file, 0 where it was not read */
+static int list_number(lua_State *L) {
+  const size_t index = check_hypothesis(L, 2);
+  lua_pushinteger(L, (lua_Integer)qe_list_number(check_list(L, 1), index));
   return 1;
 }
 
@@ -276,8 +290,10 @@ void open_list(lua_State *L) {
                                            { "get", list_get },
                                            { "feature", list_feature },
                                            { "append", list_append },
+                                           { "remove", list_remove },
                                            { "rank", list_rank },
                                            { "line", list_line },
+                                           { "number", list_number },
                                            { "id", list_id },
                                            { "source", list_source },
                                            { "set_source", list_set_source },

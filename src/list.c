@@ -58,6 +58,10 @@ const qe_hypothesis *qe_list_get(const qe_list *list, size_t index) {
   return index < list->count ? &list->candidates[index].hypothesis : NULL;
 }
 
+size_t qe_list_number(const qe_list *list, size_t index) {
+  return index < list->count ? list->candidates[index].number : 0;
+}
+
 qe_text qe_list_id(const qe_list *list) {
   return list->id.data || list->count == 0 ? list->id : list->candidates[0].hypothesis.id;
 }
@@ -358,6 +362,17 @@ qe_text list_token_scores(const struct candidate *candidate) {
     return candidate->token_scores;
   const qe_text scores = word_scores(candidate->hypothesis.between);
   return scores.data ? scores : word_scores(candidate->hypothesis.features);
+}
+
+int qe_list_remove(qe_list *list, const char *name) {
+  for (size_t i = 0; i < list->appended_count; i++)
+    if (strcmp(list->appended[i].name, name) == 0) {
+      memory_free(list->appended[i].name);
+      memory_free(list->appended[i].values);
+      memmove(&list->appended[i], &list->appended[i + 1], (--list->appended_count - i) * sizeof *list->appended);
+      return 1;
+    }
+  return 0;
 }
 
 double list_log_unit(const qe_list *list) {

@@ -150,6 +150,8 @@ QE_API int qe_list_push(qe_list *list, const qe_hypothesis *hypothesis);
 QE_API void qe_list_clear(qe_list *list);
 QE_API size_t qe_list_size(const qe_list *list); /* 0 is possible: a source without translations */
 QE_API const qe_hypothesis *qe_list_get(const qe_list *list, size_t index);
+QE_API size_t qe_list_number(const qe_list *list,
+                             size_t index); /* the candidate's line in its file, from 1; or 0 */
 QE_API qe_text qe_list_id(const qe_list *list);
 /* The source sentence where the format has it or the host set it; data is NULL otherwise. */
 QE_API qe_text qe_list_source(const qe_list *list);
@@ -162,6 +164,8 @@ QE_API size_t qe_list_feature(const qe_list *list, size_t index, const char *nam
 QE_API size_t qe_list_token_scores(const qe_list *list, size_t index, double *values, size_t room);
 /* Appends "name= value" to every hypothesis. Names with '=' or white space are refused. */
 QE_API int qe_list_append(qe_list *list, const char *name, const double *values);
+/* Takes back what was appended under a name: 1, or 0 where there is no such. */
+QE_API int qe_list_remove(qe_list *list, const char *name);
 
 /* Lists out of a stream of bytes, plain or gzip, that arrive in pieces of any size. Lines end with LF alone (a CR
 ** before it is dropped); NUL bytes and malformed UTF-8 pass. Only the list that is being read is held. Formats:

@@ -36,6 +36,21 @@ function lines.read(path)
   return list
 end
 
+--- A finite number on every line.
+-- @return array, or nil and a message
+function lines.numbers(path)
+  local list, problem = lines.read(path)
+  if not list then return nil, problem end
+  for i, text in ipairs(list) do
+    local value = tonumber(text)
+    if not value or value ~= value or math.abs(value) == math.huge then
+      return nil, ("%s:%d: \"%s\", expected a finite number"):format(path, i, text:sub(1, 40))
+    end
+    list[i] = value
+  end
+  return list
+end
+
 --- Files that belong together line by line.
 -- @param paths array of names
 -- @param count how many lines each must have; default: as many as the first

@@ -70,27 +70,37 @@ expect 0 '*' 'cut' "$QESTREL" score -m "$MODEL"
 # ---- rerank
 printf 'Väike paat kadus udusse.\nTeine lause.\nKolmas lause.\n' > source
 printf '0 ||| b ||| F0= -2 ||| -2\n0 ||| a ||| F0= -1 ||| -1\n2 ||| c ||| F0= -3 ||| -3\n' > in
-expect 0 $'a\n\nc' '' "$QESTREL" rerank --source source
-expect 0 $'0 ||| a ||| F0= -1 ||| -1\n0 ||| b ||| F0= -2 ||| -2\n2 ||| c ||| F0= -3 ||| -3' '' \
-  "$QESTREL" rerank --source source --n-best
+echo '{"total": 1}' > total
+by_total="$QESTREL rerank --quiet --source source --weights total"
+expect 0 $'a\n\nc' '' $by_total
+expect 0 $'0 ||| a ||| F0= -1 ||| -1\n0 ||| b ||| F0= -2 ||| -2\n2 ||| c ||| F0= -3 ||| -3' '' $by_total --n-best
+expect 0 $'b\n\nc' 'read as marian' "$QESTREL" rerank --source source --weights decoder
+expect 0 "$(cat in)" '' "$QESTREL" rerank --source source --weights decoder --n-best --quiet
+expect 2 '' 'no sums' "$QESTREL" rerank --source source --weights decoder --n-best --retotal
+expect 0 $'b\n\nc' 'shipped default-decoder;' "$QESTREL" rerank --source source
+expect 0 $'b\n\nc' 'shipped default-consensus-model;' "$QESTREL" rerank --source source -m "$MODEL"
+expect 0 $'b\n\nc' '' "$QESTREL" rerank --source source --quiet
 echo '{"F0": -1}' > weights
-expect 0 $'b\n\nc' '' "$QESTREL" rerank --source source --weights weights
+expect 0 $'b\n\nc' 'read as marian' "$QESTREL" rerank --source source --weights weights
 expect 0 $'0 ||| b ||| F0= -2 ||| 2\n0 ||| a ||| F0= -1 ||| 1\n2 ||| c ||| F0= -3 ||| 3' '' \
-  "$QESTREL" rerank --source source --weights weights --n-best --retotal
-expect 1 '*' '2 lists for 3 lines' "$QESTREL" rerank --source source --source-by order
+  "$QESTREL" rerank --quiet --source source --weights weights --n-best --retotal
+expect 1 '*' '2 lists for 3 lines' $by_total --source-by order
 expect 1 '*' 'beyond' "$QESTREL" rerank --source short
-expect 0 '*' '' "$QESTREL" rerank -m "$MODEL" --source source --n-best
+expect 0 '*' '' "$QESTREL" rerank -m "$MODEL" --source source --weights total --n-best --quiet
 [ "$(grep -cE '^[02] \|\|\| [abc] \|\|\| F0= -[123] QE0= -?[0-9.]+ \|\|\| -[123]$' out)" = 3 ] || { echo "QE0: $(cat out)" && failures=$((failures + 1)); }
-expect 0 '*' '' "$QESTREL" rerank -m "$MODEL" --source source --n-best --n-best-feature Kestrel
+expect 0 '*' '' "$QESTREL" rerank -m "$MODEL" --source source --n-best --n-best-feature Kestrel --quiet
 grep -q 'Kestrel= ' out || { echo "--n-best-feature: $(cat out)" && failures=$((failures + 1)); }
 echo '{"Missing": 1}' > weights
 expect 1 '*' 'Missing' "$QESTREL" rerank --source source --weights weights
+expect 1 '*' 'copies' "$QESTREL" rerank --source source --guards copies
 printf '0 ||| a ||| F0= -1 ||| -1\n1 ||| b ||| F0= -1 ||| -1\n0 ||| c ||| F0= -1 ||| -1\n' > in
-expect 1 '*' 'second time' "$QESTREL" rerank --source source
+expect 1 '*' 'stdin:3: id 0 comes a second time' "$QESTREL" rerank --source source
+expect 0 $'a\nb\nc' '' "$QESTREL" rerank --quiet
 printf '0 ||| same ||| F0= -1 ||| -1\n0 ||| tie ||| F0= -1 ||| -1\n' > in
-expect 0 $'same\n\n' '' "$QESTREL" rerank --source source
+expect 0 $'same\n\n' '' $by_total
 printf 'x ||| a ||| F0= -1 ||| -1\n' > in
-expect 1 '*' 'id "x"' "$QESTREL" rerank --source source
+expect 1 '*' 'stdin:1: id "x"' "$QESTREL" rerank --source source
+expect 1 '*' 'needs the source' "$QESTREL" rerank -m "$MODEL"
 : > in
 expect 0 $'\n\n' '' "$QESTREL" rerank --source source
 

@@ -26,7 +26,7 @@ for pair in "$data"/mlqe-pe/*/; do
   grep -q '"rows": *1000' "$folder/out"
 done
 for list in marian.plain marian.wordscores marian.ensemble; do
-  "$QESTREL" rerank -m "$MODEL" --source "$data/nbest/toy.de" --n-best < "$data/nbest/$list.nbest" > "$folder/list"
+  "$QESTREL" rerank -m "$MODEL" --source "$data/nbest/toy.de" --n-best --quiet < "$data/nbest/$list.nbest" > "$folder/list"
   [ "$(wc -l < "$folder/list")" = "$(wc -l < "$data/nbest/$list.nbest")" ]
   sed 's/ QE0= [^ ]*//' "$folder/list" | sort | cmp - <(sort "$data/nbest/$list.nbest")
 done

@@ -74,7 +74,7 @@ awk 'BEGIN {
   }
 }'
 "$QESTREL" tune --nbest margin --reference here --best -o margin.json > report || fail "no totals: exit $?"
-"$QESTREL" rerank --source here --weights margin.json < margin > picks || fail "no totals: rerank"
+"$QESTREL" rerank --weights margin.json < margin > picks || fail "no totals: rerank"
 promised=$(awk '/^these weights/ { print $3 }' report)
 reached=$("$QESTREL" metric --metric chrf --reference here < picks | awk '{ printf "%.4f", $2 }')
 [ "$promised" = "$reached" ] || fail "no totals: $promised promised, $reached reached"

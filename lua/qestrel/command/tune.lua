@@ -7,8 +7,8 @@ local command = { summary = "Fit the weights of features on n-best lists with re
 
 function command.configure(parser)
   parser:option("--nbest", "N-best lists of a development set."):argname("FILE"):count "1"
-  parser:option("--source", "Source sentences, a line each; a list's id is the number of its line, from 0.")
-    :argname "FILE"
+  parser:option("--source", "Source sentences, a line each; a list's id is the number of its line, from 0. Default: "
+    .. "the lists' own, where the format has them."):argname "FILE"
   parser:option("--reference", "References, a line each; may be given several times."):argname("FILE"):count "*"
   parser:option("--scores", "In place of references: a score for every line of the lists, higher is better.")
     :argname "FILE"
@@ -16,8 +16,11 @@ function command.configure(parser)
     :choices { "chrf", "chrf++", "bleu", "ter" }
   parser:option("-m --model", "Model archive; its score is a feature."):argname "MODEL.qe"
   parser:option("--n-best-feature", "Name of that feature."):argname("NAME"):default "QE0"
-  parser:option("--features", "Names of features to weigh, separated by commas; default: all that every line has.")
-    :argname "LIST"
+  parser:option("--features", "Names of features to weigh, separated by commas; default: all that every line has, the "
+    .. "model's score, and consensus (MBR0; MBRP0 where there are totals)."):argname "LIST"
+  parser:option("--guards", "Guards that rerank will have: what they refuse cannot be picked here either.")
+    :argname("NAMES"):default "all"
+  lists.configure(parser)
   parser:option("-o --output", "Weights, JSON."):argname("WEIGHTS.json"):count "1"
   parser:option("--moses", "The same weights as a Moses [weight] file."):argname "FILE"
   parser:flag("--allow-negative", "Weights may be negative.")
@@ -42,21 +45,13 @@ local function open_references(self, paths)
 end
 
 local function open_scores(self, path)
-  local texts, problem = lines.read(path)
-  if not texts then return nil, problem end
-  self.scores = {}
-  for i, text in ipairs(texts) do
-    local value = tonumber(text)
-    if not value or value ~= value or math.abs(value) == math.huge then
-      return nil, ("%s:%d: \"%s\", expected a finite number"):format(path, i, text:sub(1, 40))
-    end
-    self.scores[i] = value
-  end
+  local problem
+  self.scores, problem = lines.numbers(path)
   self.metric_name = "mean"
-  return true
+  return self.scores, problem
 end
 
-function Evidence:statistics_of_list(list, id)
+function Evidence:statistics_of_list(list)
   local statistics = {}
   if self.scores then
     for _ = 1, #list do
@@ -69,7 +64,7 @@ function Evidence:statistics_of_list(list, id)
     end
     return statistics, 2
   end
-  local place, problem = lists.line_of(id, #self.references, self.arguments.reference[1])
+  local place, problem = lists.line_of(list:id(), #self.references, self.arguments.reference[1])
   if not place then return nil, problem end
   self.metric:reference(self.references[place])
   local size
@@ -83,20 +78,22 @@ end
 
 -- ---- what is known about it ----
 
-function Evidence:add_quality(list, id)
-  if not self.scorer then return true end
-  local place, problem = lists.line_of(id, #self.sources, self.arguments.source)
-  if not place then return nil, problem end
-  local items = {}
-  for i = 1, #list do items[i] = { self.sources[place], list:get(i).text } end
-  return list:append(self.arguments.n_best_feature, self.scorer:score_all(items))
+-- Lets the reranker add the evidence that can be computed, and say which candidates its guards refuse.
+function Evidence:add_evidence(list)
+  if self.sources then
+    local line, problem = self.sources:of(list)
+    if not line then return nil, problem end
+    list:set_source(line)
+  end
+  local order, problem, vetoes = self.reranker:rerank(list)
+  return order and vetoes, problem
 end
 
 -- What is known of one candidate: arrays of values by name.
-local function evidence_of(list, i, extra, differ)
+local function evidence_of(list, i, added, differ)
   local values, total = {}, list:get(i).total
   for name in list:get(i).features:gmatch "([^%s=]+)=" do values[name] = list:feature(i, name) end
-  if extra then values[extra] = list:feature(i, extra) end
+  for _, name in ipairs(added) do values[name] = list:feature(i, name) end
   if total == total then values.total = { total } end
   values.first = { differ and i == 1 and 1 or 0 }
   return values
@@ -120,19 +117,24 @@ function Evidence:intersect(candidate)
   end
 end
 
-function Evidence:visit(list, id)
-  local ok, problem = self:add_quality(list, id)
-  if not ok then return nil, problem end
-  local statistics, size = self:statistics_of_list(list, id)
-  if not statistics then return nil, ("list %s: %s"):format(id, size) end
+function Evidence:visit(list)
+  if #list == 0 then return true end
+  local where = lists.where(self.arguments.nbest, list)
+  local vetoes, problem = self:add_evidence(list)
+  if not vetoes then return nil, ("%s: %s"):format(where, problem) end
+  local statistics, size = self:statistics_of_list(list)
+  if not statistics then return nil, ("%s: %s"):format(where, size) end
   self.size = size
-  local extra = self.scorer and self.arguments.n_best_feature
   local candidates, differ = {}, list:totals_differ()
+  local kept = {}
   for i = 1, #list do
-    candidates[i] = evidence_of(list, i, extra, differ)
-    self:intersect(candidates[i])
+    if vetoes[i] == "" then
+      candidates[#candidates + 1] = evidence_of(list, i, self.added, differ)
+      self:intersect(candidates[#candidates])
+      table.move(statistics, (i - 1) * size + 1, i * size, #kept + 1, kept)
+    end
   end
-  self.lists[#self.lists + 1] = { candidates = candidates, statistics = statistics }
+  self.lists[#self.lists + 1] = { candidates = candidates, statistics = kept }
   return true
 end
 
@@ -141,6 +143,7 @@ end
 -- The names in use, sorted; those asked for must be there.
 function Evidence:chosen_names()
   local names = {}
+  if not self.names.total then self.names.MBRP0 = nil end
   if self.arguments.features then
     for name in self.arguments.features:gmatch "[^,]+" do
       if not self.names[name] then return nil, ("not every line has a feature %s"):format(name) end
@@ -216,13 +219,38 @@ local function report(self, named, result)
   lines.write(weight_lines(named))
 end
 
+-- Of what can be computed, what is wanted.
+local function make_reranker(self)
+  local arguments, wanted = self.arguments, {}
+  for name in (arguments.features or ""):gmatch "[^,]+" do wanted[name] = true end
+  local model, problem
+  if arguments.model then
+    model, problem = qe.open(arguments.model)
+    if not model then return nil, problem end
+  end
+  self.reranker = qe.reranker(model, model and qe.pool(arguments.threads or 1))
+  local named = {}
+  for _, name in ipairs { "MBR0", "MBRP0" } do
+    if not arguments.features or wanted[name] then
+      named[name] = 0
+      self.added[#self.added + 1] = name
+    end
+  end
+  if model then
+    self.reranker:quality(arguments.n_best_feature)
+    self.added[#self.added + 1] = arguments.n_best_feature
+  end
+  local ok
+  ok, problem = self.reranker:guards(arguments.guards)
+  if not ok then return nil, problem end
+  return self.reranker:weights(next(named) and qe.json.encode(named) or "{}", "tune")
+end
+
 local function make(arguments)
-  local self = setmetatable({ arguments = arguments, lists = {}, dropped = {}, used = 0 }, Evidence)
+  local self = setmetatable({ arguments = arguments, lists = {}, dropped = {}, added = {}, used = 0 }, Evidence)
   local ok, problem
   if (#arguments.reference > 0) == (arguments.scores ~= nil) then
     return nil, "either --reference or --scores is needed", 2
-  elseif arguments.model and not arguments.source then
-    return nil, "-m needs --source", 2
   end
   if arguments.scores then
     ok, problem = open_scores(self, arguments.scores)
@@ -231,16 +259,11 @@ local function make(arguments)
   end
   if not ok then return nil, problem end
   if arguments.source then
-    self.sources, problem = lines.read(arguments.source)
+    self.sources, problem = lists.sources(arguments.source, "id")
     if not self.sources then return nil, problem end
   end
-  if arguments.model then
-    local model
-    model, problem = qe.open(arguments.model)
-    if not model then return nil, problem end
-    self.scorer = qe.scorer(model, qe.pool(arguments.threads or 1))
-  end
-  return self
+  ok, problem = make_reranker(self)
+  return ok and self, problem
 end
 
 local function read_lists(self)
@@ -248,7 +271,7 @@ local function read_lists(self)
   local file, problem = io.open(path, "rb")
   if not file then return nil, problem end
   local ok
-  ok, problem = lists.each(file, path, function(list, id) return self:visit(list, id) end)
+  ok, problem = lists.each(file, path, self.arguments, function(list) return self:visit(list) end)
   file:close()
   if not ok then return nil, problem end
   if #self.lists == 0 then return nil, path .. ": no lists" end
