@@ -4,6 +4,7 @@
 --
 --    local generate = dofile "examples/generate.lua"
 --    local rows = generate.rows(qe, 1000, 7)            -- { { source, translation, truth }, ... }
+--    local pairs = generate.parallel(qe, 1000, 7)       -- { { source, correct translation }, ... }
 --    generate.write(path, rows, { score = {...} })      -- TSV with these columns beside source and translation
 local generate = {}
 
@@ -114,6 +115,17 @@ function generate.rows(qe, count, seed)
     for i, entry in ipairs(list) do entry.rare = i / #list end
   end
   for i = 1, count do rows[i] = { translate(rng, sentence(rng, lexicon)) } end
+  return rows
+end
+
+--- `count` rows { source, correct translation }, for references.
+function generate.parallel(qe, count, seed)
+  local lexicon, rng, rows = new_lexicon(qe), qe.rng(seed, "parallel"), {}
+  for i = 1, count do
+    local source, target = {}, {}
+    for j, item in ipairs(sentence(rng, lexicon)) do source[j], target[j] = item.source, item.target end
+    rows[i] = { table.concat(source, " ") .. ".", table.concat(target, " ") .. "." }
+  end
   return rows
 end
 

@@ -114,21 +114,25 @@ static int reranker_origin(lua_State *L) {
   return 1;
 }
 
+/* How many guards held back in the last list: order[2] and those behind it. */
+static int reranker_refused(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)qe_reranker_refused(check_reranker(L, 1)));
+  return 1;
+}
+
 static int reranker_truncated(lua_State *L) {
   lua_pushinteger(L, (lua_Integer)qe_reranker_truncated(check_reranker(L, 1)));
   return 1;
 }
 
 void open_reranker(lua_State *L) {
-  static const luaL_Reg methods[] = { { "weights", reranker_weights },
-                                      { "guards", reranker_guards },
-                                      { "languages", reranker_languages },
-                                      { "quality", reranker_quality },
-                                      { "rerank", reranker_rerank },
-                                      { "contributions", reranker_contributions },
-                                      { "origin", reranker_origin },
-                                      { "truncated", reranker_truncated },
-                                      { NULL, NULL } };
+  static const luaL_Reg methods[] = {
+    { "weights", reranker_weights },     { "guards", reranker_guards },
+    { "languages", reranker_languages }, { "quality", reranker_quality },
+    { "rerank", reranker_rerank },       { "contributions", reranker_contributions },
+    { "origin", reranker_origin },       { "refused", reranker_refused },
+    { "truncated", reranker_truncated }, { NULL, NULL }
+  };
   static const luaL_Reg functions[] = { { "reranker", reranker_new }, { NULL, NULL } };
   box_register(L, &reranker_kind, box_close, methods, NULL);
   luaL_setfuncs(L, functions, 0);

@@ -314,6 +314,8 @@ QE_API void qe_reranker_stop(qe_reranker *reranker, int (*stop)(void *context), 
 ** that a host that sorts by them picks the same. vetoes[] (may be NULL): the guards that refuse each candidate. Where
 ** this fails, the list may have got features, and its own order is the one to use. */
 QE_API int qe_rerank(qe_reranker *reranker, qe_list *list, size_t *order, double *totals, unsigned *vetoes);
+/* How many candidates of the last list would have won had no guard refused them: order[1] and those behind it. */
+QE_API size_t qe_reranker_refused(const qe_reranker *reranker);
 /* What the last list was ranked with, and where it came from: a file's name, "manifest.json", or what the shipped
 ** weights are called. */
 QE_API const qe_weights *qe_reranker_used(const qe_reranker *reranker);

@@ -11,20 +11,20 @@
 enum { PIECE = 64, MODEL = 1, TOTALS = 2 }; /* pairs between two questions to stop; bits of a case */
 
 /* Tuned on lists of several systems' translations, of which the best system stands for the decoder's first choice
-** (examples/rerank/defaults.sh). */
+** where there are totals (examples/rerank/defaults.sh). */
 static const struct {
   const char *name, *json;
 } shipped[] = {
   [0] = { "default-consensus", "{\"MBR0\": 1}" },
-  [MODEL] = { "default-consensus-model", "{\"MBR0\": 1}" },
-  [TOTALS] = { "default-decoder", "{\"MBR0\": 1, \"first\": 0.02}" },
-  [MODEL | TOTALS] = { "default-decoder-model", "{\"MBR0\": 1, \"first\": 0.02}" },
+  [MODEL] = { "default-consensus-model", "{\"MBR0\": 1, \"QE0\": 0.13}" },
+  [TOTALS] = { "default-decoder", "{\"MBR0\": 1, \"first\": 0.15}" },
+  [MODEL | TOTALS] = { "default-decoder-model", "{\"MBR0\": 1, \"QE0\": 0.13, \"first\": 0.15}" },
 };
 enum { CASES = sizeof shipped / sizeof *shipped };
 
 struct qe_reranker {
   struct error error;
-  struct error refused;  /* why the manifest's weights cannot be used */
+  struct error manifest; /* why its weights cannot be used */
   const qe_model *model; /* or NULL */
   qe_scorer *scorer;     /* or NULL */
   qe_consensus *consensus;
@@ -35,6 +35,7 @@ struct qe_reranker {
   const char *used_origin;
   char *origin;     /* of those given */
   char quality[64]; /* name of the score, "" while only the weights ask for it */
+  size_t refused_count;
   unsigned enabled; /* guards */
   int (*stop)(void *context);
   void *stop_context;
@@ -65,7 +66,7 @@ static int read_weights(qe_reranker *reranker) {
   if (!text)
     return error_memory(&reranker->error);
   const int status = qe_reranker_weights(reranker, qe_string(text), "manifest.json");
-  reranker->refused = reranker->error;
+  reranker->manifest = reranker->error;
   free(text);
   return status;
 }
@@ -129,6 +130,10 @@ const char *qe_reranker_origin(const qe_reranker *reranker) {
   return reranker->used_origin ? reranker->used_origin : "";
 }
 
+size_t qe_reranker_refused(const qe_reranker *reranker) {
+  return reranker->refused_count;
+}
+
 size_t qe_reranker_truncated(const qe_reranker *reranker) {
   return reranker->scorer ? qe_scorer_truncated(reranker->scorer) : 0;
 }
@@ -150,7 +155,7 @@ int qe_reranker_weights(qe_reranker *reranker, qe_text text, const char *origin)
   }
   qe_weights_free(reranker->given);
   memory_free(reranker->origin);
-  error_clear(&reranker->refused);
+  error_clear(&reranker->manifest);
   reranker->given = weights;
   reranker->origin = memcpy(copy, origin, size);
   reranker->used = NULL;
@@ -330,8 +335,8 @@ static int check_guards(qe_reranker *reranker, const qe_list *list, unsigned *ve
   return status == QE_OK ? QE_OK : error_set(&reranker->error, status, "%s", qe_guards_error(reranker->guards));
 }
 
-/* Moves the first candidate that nothing refuses to the front. */
-static void refuse(const unsigned *vetoes, size_t *order, double *totals) {
+/* Moves the first candidate that nothing refuses to the front; returns how many stood before it. */
+static size_t refuse(const unsigned *vetoes, size_t *order, double *totals) {
   size_t place = 0;
   while (vetoes[order[place]])
     place++;
@@ -341,12 +346,14 @@ static void refuse(const unsigned *vetoes, size_t *order, double *totals) {
       totals[order[i]] = totals[pick];
   memmove(order + 1, order, place * sizeof *order);
   order[0] = pick;
+  return place;
 }
 
 int qe_rerank(qe_reranker *reranker, qe_list *list, size_t *order, double *totals, unsigned *vetoes) {
   error_clear(&reranker->error);
-  if (reranker->refused.status != QE_OK)
-    return error_set(&reranker->error, reranker->refused.status, "%s", reranker->refused.text);
+  reranker->refused_count = 0;
+  if (reranker->manifest.status != QE_OK)
+    return error_set(&reranker->error, reranker->manifest.status, "%s", reranker->manifest.text);
   if (list->count == 0)
     return QE_OK;
   if (!make_room(reranker, list->count))
@@ -360,6 +367,6 @@ int qe_rerank(qe_reranker *reranker, qe_list *list, size_t *order, double *total
   vetoes = vetoes ? vetoes : reranker->vetoes;
   if (check_guards(reranker, list, vetoes) != QE_OK)
     return reranker->error.status;
-  refuse(vetoes, order, totals);
+  reranker->refused_count = refuse(vetoes, order, totals);
   return QE_OK;
 }

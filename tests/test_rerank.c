@@ -172,6 +172,7 @@ static void test_guards_hold_back(void **state) {
   weigh(reranker, "{\"F0\": 1}");
   rank(reranker, list, order, sums, vetoes);
   assert_memory_equal(order, held, sizeof held);
+  assert_int_equal(qe_reranker_refused(reranker), 2);
   assert_true(sums[1] == 7 && sums[2] == 7 && sums[3] == 7 && sums[4] == 2);
   assert_int_equal(vetoes[1], QE_GUARD_NUMBER);
   assert_int_equal(vetoes[2] & QE_GUARD_EMPTY, QE_GUARD_EMPTY);
@@ -183,6 +184,7 @@ static void test_guards_hold_back(void **state) {
   rank(reranker, list, order, sums, vetoes);
   assert_int_equal(order[0], 1);
   assert_true(sums[2] == 8);
+  assert_int_equal(qe_reranker_refused(reranker), 0);
   assert_int_equal(vetoes[1], 0);
   qe_list_free(list);
   qe_reranker_free(reranker);

@@ -124,11 +124,9 @@ end
 
 -- The guards that refused what would have won.
 function Report:count_guards(decision)
-  local fired, best = {}, decision.totals[decision.order[1]]
-  for place = 2, #decision.order do
-    local i = decision.order[place]
-    if decision.vetoes[i] == "" or decision.totals[i] ~= best then break end
-    for name in decision.vetoes[i]:gmatch "[^,]+" do fired[name] = true end
+  local fired = {}
+  for place = 2, self.reranker:refused() + 1 do
+    for name in decision.vetoes[decision.order[place]]:gmatch "[^,]+" do fired[name] = true end
   end
   for name in pairs(fired) do count(self.guards, name) end
 end
