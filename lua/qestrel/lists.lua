@@ -100,14 +100,21 @@ local function feed_all(file, before, name, reader, visit)
 end
 
 -- How many hypotheses a source has, where lists have no ids and nobody said it: lines divided by source lines.
-local function divide(text, name, source)
-  local sources, problem = require("qestrel.lines").read(source)
+local function divide(text, name, arguments)
+  local sources, problem = require("qestrel.lines").read(arguments.source)
   if not sources then return nil, problem end
-  local _, count = text:gsub("[^\n]*\n", "")
-  if not text:match "\n$" then count = count + 1 end
+  local reader, list, count = qe.reader { format = arguments.format, size = 1 }, qe.list(), 0
+  local ok
+  ok, problem = reader:feed(text)
+  if ok then ok, problem = reader:finish() end
+  while ok do
+    ok, problem = reader:next(list)
+    if ok then count = count + 1 end
+  end
+  if problem then return nil, name .. ": " .. problem end
   if #sources == 0 or count % #sources ~= 0 then
     return nil, ("%s has %d lines, not the same number for each of the %d of %s; --per-source says how many"):format(
-      name, count, #sources, source)
+      name, count, #sources, arguments.source)
   end
   return count // #sources
 end
@@ -130,7 +137,7 @@ local function count_lists(file, name, arguments)
   end
   local text = table.concat(first) .. file:read "a"
   if text == "" then return nil, nil, text end
-  local size, problem = divide(text, name, arguments.source)
+  local size, problem = divide(text, name, arguments)
   return size, problem, text
 end
 

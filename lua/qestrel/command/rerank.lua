@@ -16,7 +16,7 @@ function command.configure(parser)
     .. "order of the source lines. Default: id with --source, else order."):argname("HOW"):choices { "id", "order" }
   parser:option("--weights", "Weights of features: JSON or a Moses [weight] file; \"decoder\" keeps the decoder's "
     .. "order. Default: those in the model, else shipped ones that are named on stderr."):argname "FILE"
-  parser:option("--guards", "Guards that refuse a switch: all, none, names joined by commas, or -NAME for all but "
+  parser:option("--guards", "Guards that refuse a switch: all, none, or names joined by commas; =-NAME is all but "
     .. "that one. Names: " .. qe.guard_names():gsub(" ", ", ") .. ".")
     :argname("NAMES"):default "all"
   parser:option("--languages", "Source and target language, \"et-en\"; default: the model's."):argname "PAIR"
