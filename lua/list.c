@@ -284,6 +284,26 @@ static int weights_set(lua_State *L) {
   return push_status(L, qe_weights_set(weights, name, values, count), qe_weights_error(weights));
 }
 
+/* weights:values() -> { [name] = number, or array where there are several } */
+static int weights_values(lua_State *L) {
+  lua_newtable(L);
+  for (size_t i = 0; i < qe_weights_count(check_weights(L, 1)); i++) {
+    size_t count;
+    qe_weights_values(check_weights(L, 1), i, &count);
+    lua_pushstring(L, qe_weights_name(check_weights(L, 1), i));
+    lua_createtable(L, (int)count, 0);
+    const double *values = qe_weights_values(check_weights(L, 1), i, &count);
+    if (count == 1)
+      lua_pushnumber(L, values[0]);
+    else
+      fill_doubles(L, values, count);
+    if (count == 1)
+      lua_remove(L, -2);
+    lua_rawset(L, -3);
+  }
+  return 1;
+}
+
 void open_list(lua_State *L) {
   static const luaL_Reg list_methods[] = { { "add", list_add },
                                            { "clear", list_clear },
@@ -303,7 +323,9 @@ void open_list(lua_State *L) {
                                            { "totals_differ", list_totals_differ },
                                            { NULL, NULL } };
   static const luaL_Reg list_meta[] = { { "__len", list_size }, { NULL, NULL } };
-  static const luaL_Reg weights_methods[] = { { "parse", weights_parse }, { "set", weights_set }, { NULL, NULL } };
+  static const luaL_Reg weights_methods[] = {
+    { "parse", weights_parse }, { "set", weights_set }, { "values", weights_values }, { NULL, NULL }
+  };
   static const luaL_Reg functions[] = { { "list", list_new }, { "weights", weights_new }, { NULL, NULL } };
   box_register(L, &list_kind, box_close, list_methods, list_meta);
   box_register(L, &weights_kind, box_close, weights_methods, NULL);

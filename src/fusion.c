@@ -56,6 +56,11 @@ const char *qe_weights_name(const qe_weights *weights, size_t number) {
   return number < weights->count ? weights->items[number].name : NULL;
 }
 
+const double *qe_weights_values(const qe_weights *weights, size_t number, size_t *count) {
+  *count = number < weights->count ? weights->items[number].count : 0;
+  return number < weights->count ? weights->items[number].values : NULL;
+}
+
 /* ---- setting ---- */
 
 static struct weight *weights_find(const qe_weights *weights, const char *name) {

@@ -209,6 +209,8 @@ QE_API int qe_weights_parse(qe_weights *weights, qe_text text, const char *origi
 QE_API int qe_weights_set(qe_weights *weights, const char *name, const double *values, size_t count);
 QE_API size_t qe_weights_count(const qe_weights *weights);                    /* names */
 QE_API const char *qe_weights_name(const qe_weights *weights, size_t number); /* from 0; NULL: no such */
+/* Those of one name, *count of them; NULL: no such. */
+QE_API const double *qe_weights_values(const qe_weights *weights, size_t number, size_t *count);
 
 /* 1 where some candidate's total is not the first one's, so that the decoder had a choice and "first" counts. Two that
 ** have none do not differ. */

@@ -28,7 +28,7 @@ export LOCPATH=$PWD/.build/locales
 build_and_test release
 if [ "${1:-}" = quick ]; then exit 0; fi
 build_and_test debug
-build_and_test tsan -R "test_pool|test_score|test_model|lua_train"
+build_and_test tsan -R "test_kernel|test_model|test_plugin|lua_train"
 say "demo"
 bash examples/demo.sh
 say "install"

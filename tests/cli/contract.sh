@@ -112,6 +112,17 @@ expect 0 '' '' "$QESTREL" unpack "$MODEL" unpacked
 expect 1 '' 'unpacked' "$QESTREL" unpack "$MODEL" unpacked
 expect 0 '' '' "$QESTREL" pack unpacked -o packed.qe
 cmp -s packed.qe "$MODEL" || { echo "pack after unpack gives other bytes" && failures=$((failures + 1)); }
+echo '{"F0": 1, "LM": [2, 3]}' > weights
+expect 0 '' '' "$QESTREL" pack unpacked --weights weights -o weighted.qe
+expect 0 '' '' "$QESTREL" pack weighted.qe --weights weights -o twice.qe
+cmp -s weighted.qe twice.qe || { echo "pack of an archive with the same weights gives other bytes" && failures=$((failures + 1)); }
+"$QESTREL" inspect weighted.qe | tr -d ' \n' | grep -q '"weights":{"F0":1.0,"LM":\[2.0,3.0\]}' || { echo "no weights inside" && failures=$((failures + 1)); }
+printf '0 ||| b ||| F0= 1 LM= 0 0 ||| -2\n0 ||| a ||| F0= 2 LM= 0 0 ||| -1\n' > in
+expect 0 $'a' 'read as marian' "$QESTREL" rerank -m weighted.qe --source short
+grep -q shipped err && { echo "the model's weights were not used" && failures=$((failures + 1)); }
+echo '{"F0": "x"}' > weights
+expect 1 '' 'weights: F0' "$QESTREL" pack unpacked --weights weights -o refused.qe
+[ ! -e refused.qe ] && [ ! -e weighted.qe.packing ] || { echo "pack left a file" && failures=$((failures + 1)); }
 printf 'x' >> packed.qe
 expect 1 '' 'packed.qe' "$QESTREL" verify packed.qe
 expect 1 '' 'packed.qe' "$QESTREL" score -m packed.qe
