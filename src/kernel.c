@@ -82,10 +82,9 @@ static void mean(const float *restrict table, size_t width, const uint32_t *rest
 }
 
 /* Whole vectors throughout; what lies behind column `hidden` is computed too and then replaced by zeros. */
-static void gru_step(const struct kernel_gru *gru, const float *restrict input, const float *restrict before,
-                     float *restrict after, float *restrict inner, float *restrict gates) {
+static void gru_gates(const struct kernel_gru *gru, const float *restrict input, const float *restrict before,
+                      float *restrict after, const float *restrict inner, float *restrict gates) {
   size_t h = gru->hidden, both = padded(2 * h), lanes = padded(h);
-  row_product(h, gru->cols, before, gru->weight, gru->bias, inner);
   for (size_t j = 0; j < both; j++)
     gates[j] = sigmoid_float(input[j] + inner[j]);
   for (size_t j = 0; j < lanes; j++) {
@@ -101,9 +100,18 @@ static void gru_direction(const struct kernel_gru *gru, size_t tokens, const flo
   for (size_t i = 0; i < tokens; i++) {
     size_t t = reversed ? tokens - 1 - i : i;
     float *after = states + t * stride;
-    gru_step(gru, input[t], before, after, inner, gates);
+    row_product(gru->hidden, gru->cols, before, gru->weight, gru->bias, inner);
+    gru_gates(gru, input[t], before, after, inner, gates);
     before = after;
   }
+}
+
+static void gru_rows(const struct kernel_gru *gru, size_t rows, const float *const *input, const float *before,
+                     float *after, float *inner, float *gates) {
+  const size_t lanes = padded(gru->hidden);
+  affine(rows, gru->hidden, gru->cols, before, lanes, gru->weight, gru->bias, inner);
+  for (size_t i = 0; i < rows; i++)
+    gru_gates(gru, input[i], before + i * lanes, after + i * lanes, inner + i * gru->cols, gates);
 }
 
 static float dot(size_t width, const float *restrict x, const float *restrict y) {
@@ -156,6 +164,7 @@ const struct kernel KERNEL_SYMBOL(KERNEL_ISA) = {
   .mean = mean,
   .affine = affine,
   .gru = gru_direction,
+  .gru_rows = gru_rows,
   .attend = attend,
   .score = score,
 };

@@ -29,6 +29,10 @@ struct kernel {
   ** space of cols + KERNEL_LANES, `gates` of 2 hidden + KERNEL_LANES. */
   void (*gru)(const struct kernel_gru *gru, size_t tokens, const float *const *input, bool reversed, float *states,
               size_t stride, const float *before, float *inner, float *gates);
+  /* One step of `rows` sequences at once: before and after are rows x padded hidden, inner is work space of rows x cols +
+  ** KERNEL_LANES. The same bits as one by one. */
+  void (*gru_rows)(const struct kernel_gru *gru, size_t rows, const float *const *input, const float *before,
+                   float *after, float *inner, float *gates);
   /* pooled = sum over t of softmax_t(states[t] . context) states[t]; tokens >= 1; `weights` is work space. */
   void (*attend)(size_t tokens, size_t width, const float *states, const float *context, float *weights,
                  float *pooled);

@@ -119,6 +119,10 @@ QE_API const char *qe_scorer_error(const qe_scorer *scorer);
 ** the same bits whatever the batch, its order, the threads and the CPU. Any bytes are accepted: malformed UTF-8
 ** is repaired with U+FFFD, empty text scores like any other. */
 QE_API int qe_score(qe_scorer *scorer, const qe_pair *pairs, size_t count, float *scores);
+/* The same scores, to the bit, for pairs of which many stand together that are candidates of one source: each source,
+** each distinct translation and each distinct word is computed once, and so is what translations share at their beginnings
+** and ends. Memory is bounded, whatever the length of the list. */
+QE_API int qe_score_list(qe_scorer *scorer, const qe_pair *pairs, size_t count, float *scores);
 QE_API size_t qe_scorer_truncated(const qe_scorer *scorer); /* sides cut to the model's token limit so far */
 
 /* ------------------------------------------------------------------------------------------------------------

@@ -97,6 +97,8 @@ static int open_and_score(void) {
   if (status == QE_OK)
     status = scorer ? qe_score(scorer, &pair, 1, &score) : QE_MEMORY;
   if (status == QE_OK)
+    status = qe_score_list(scorer, &pair, 1, &score);
+  if (status == QE_OK)
     status = qe_model_save(model, path);
   qe_scorer_free(scorer);
   qe_model_free(model);
@@ -226,7 +228,9 @@ static void warm_scoring(const char *configuration) {
   assert_int_equal(qe_score(alone, pairs, PAIRS, scores), QE_OK);
   assert_int_equal(qe_score(team, pairs, PAIRS, scores), QE_OK);
   assert_true(asked > 0);
+  assert_int_equal(qe_score_list(team, pairs, PAIRS, scores), QE_OK);
   asked = 0;
+  assert_int_equal(qe_score_list(team, pairs, PAIRS, scores), QE_OK);
   assert_int_equal(qe_score(alone, pairs, PAIRS, scores), QE_OK);
   for (size_t i = 0; i < PAIRS; i++)
     assert_int_equal(qe_score(alone, &pairs[i], 1, &scores[i]), QE_OK);

@@ -204,7 +204,7 @@ static void bench_scoring(const char *what, const char *vocabulary, qe_dataset *
   free(scores);
 }
 
-/* ---- consensus ---- */
+/* ---- lists ---- */
 
 /* An n-best list: a sentence of 25 words with up to four of them changed. */
 static void make_list(char (*bytes)[256], qe_text *texts, size_t count, qe_rng *rng) {
@@ -221,6 +221,40 @@ static void make_list(char (*bytes)[256], qe_text *texts, size_t count, qe_rng *
       snprintf(bytes[i] + strlen(bytes[i]), 16, "%s%x", k > 0 ? " " : "", own[k]);
     texts[i] = qe_string(bytes[i]);
   }
+}
+
+/* Pairs a second of a list: each alone, and all together. */
+static void bench_list(const char *vocabulary, qe_dataset *data, size_t count) {
+  char(*bytes)[256] = calloc(count, sizeof *bytes);
+  qe_text *texts = calloc(count, sizeof *texts);
+  qe_pair *pairs = calloc(count, sizeof *pairs);
+  float *scores = calloc(count, sizeof *scores);
+  double best[2] = { 0 };
+  qe_rng rng;
+  qe_rng_seed(&rng, 1, "consensus");
+  make_list(bytes, texts, count, &rng);
+  qe_model *model = make_model(vocabulary, data);
+  if (qe_model_prepare(model) != QE_OK)
+    exit(1);
+  qe_scorer *scorer = qe_scorer_new(model, NULL);
+  for (size_t i = 0; i < count; i++)
+    pairs[i] = (qe_pair){ .source = texts[0], .translation = texts[i] };
+  for (int round = 0; round <= 2 * ROUNDS; round++)
+    for (int together = 0; together < 2; together++) {
+      const double start = now();
+      if ((together ? qe_score_list : qe_score)(scorer, pairs, count, scores) != QE_OK)
+        exit(1);
+      const double rate = (double)count / (now() - start);
+      best[together] = round > 0 && rate > best[together] ? rate : best[together];
+    }
+  printf("{\"what\": \"list of %zu\", \"pairs_per_second\": %.0f, \"alone\": %.0f, \"ratio\": %.2f}\n", count,
+         best[1], best[0], best[1] / best[0]);
+  qe_scorer_free(scorer);
+  qe_model_free(model);
+  free(bytes);
+  free(texts);
+  free(pairs);
+  free(scores);
 }
 
 static void bench_consensus(size_t count) {
@@ -258,6 +292,10 @@ int main(void) {
   bench_scoring("score words", words, data, 1);
   bench_scoring("score ngrams", ngrams, data, 1);
   bench_scoring("score ngrams, 2 threads", ngrams, data, 2);
+  bench_list(ngrams, data, 10);
+  bench_list(ngrams, data, 100);
+  bench_list(ngrams, data, 1000);
+  bench_list(words, data, 100);
   bench_consensus(100);
   bench_consensus(1000);
   bench_consensus(10000);

@@ -15,9 +15,9 @@ end
 local function read_weights(path)
   local text, problem = lines.text(path)
   if not text then return nil, problem end
-  local weights, ok = qe.weights(), nil
-  ok, problem = weights:parse(text, path)
-  return ok and weights:values(), problem
+  local weights = qe.weights()
+  local ok, reason = weights:parse(text, path)
+  return ok and weights:values(), reason
 end
 
 -- The model of an archive, or of a folder by way of one.

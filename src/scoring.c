@@ -1,0 +1,231 @@
+/*
+** scoring.c - a model's parameters folded for scoring: what is linear and follows something linear is multiplied out,
+** columns are padded for the kernels.
+**
+** Folding. Input gates of word vocabularies are a table, a row per word. A token's attention logit is
+** (h P + b) c = h (P c) + constant, and softmax ignores the constant. As attention weights sum to one, the head sees
+** (sum w_t h_t) (P W) + b W of each side that has tokens.
+*/
+#include "scoring.h"
+
+#include <stdio.h>
+
+enum { TABLE_BYTES = 64 << 20 };
+
+/* ---- memory ---- */
+
+float *room_take(struct room *room, size_t rows, size_t cols) {
+  size_t cells, used;
+  if (__builtin_mul_overflow(rows, cols, &cells) || cells > SIZE_MAX / 2 ||
+      __builtin_add_overflow(room->used, padded(cells), &used)) {
+    room->overflow = true;
+    return NULL;
+  }
+  float *place = room->start ? room->start + room->used : NULL;
+  room->used = used;
+  return place;
+}
+
+void *room_open(struct room *room) {
+  if (room->overflow || room->used > SIZE_MAX / sizeof(float) - ALIGNED)
+    return NULL;
+  char *block = memory_new(room->used * sizeof(float) + ALIGNED, 1);
+  if (block)
+    *room = (struct room){ .start = (float *)(void *)(block + (ALIGNED - (uintptr_t)block % ALIGNED) % ALIGNED) };
+  return block;
+}
+
+/* ---- folding ---- */
+
+struct side_parameters {
+  const qe_real *embedding, *input_weight[DIRECTIONS], *hidden_weight[DIRECTIONS], *input_bias[DIRECTIONS],
+      *hidden_bias[DIRECTIONS], *projection, *projection_bias, *context;
+};
+
+static const qe_real *parameter(qe_model *model, const char *group, const char *name) {
+  char full[64];
+  snprintf(full, sizeof full, "%s.%s", group, name);
+  int number = qe_params_find(model->params, full);
+  if (number < 0) {
+    error_set(&model->error, QE_USE, "scoring: the model has no parameter \"%s\"", full);
+    return NULL;
+  }
+  return qe_params_matrix(model->params, (size_t)number);
+}
+
+static int side_parameters(qe_model *model, size_t side, struct side_parameters *p) {
+  static const char *const names[SIDES] = { "source", "target" };
+  static const char *const directions[SIDES][DIRECTIONS] = { { "source.forward", "source.backward" },
+                                                             { "target.forward", "target.backward" } };
+  for (size_t d = 0; d < DIRECTIONS; d++) {
+    p->input_weight[d] = parameter(model, directions[side][d], "input_weight");
+    p->hidden_weight[d] = parameter(model, directions[side][d], "hidden_weight");
+    p->input_bias[d] = parameter(model, directions[side][d], "input_bias");
+    p->hidden_bias[d] = parameter(model, directions[side][d], "hidden_bias");
+  }
+  p->embedding = parameter(model, names[side], "embedding");
+  p->projection = parameter(model, names[side], "projection");
+  p->projection_bias = parameter(model, names[side], "projection_bias");
+  p->context = parameter(model, names[side], "context");
+  return model->error.status;
+}
+
+static bool has_table(const struct shape *shape, const struct vocabulary *vocabulary) {
+  return vocabulary->kind == VOCABULARY_WORDS &&
+         vocabulary->rows <= TABLE_BYTES / sizeof(float) / (2 * shape->cols);
+}
+
+static void side_layout(const struct shape *shape, struct scoring_side *side, struct room *room) {
+  size_t rows = side->vocabulary->rows, both = 2 * shape->cols;
+  if (has_table(shape, side->vocabulary))
+    side->table = room_take(room, rows * both + KERNEL_LANES, 1);
+  else
+    side->embedding = room_take(room, rows, shape->wide);
+  side->input_weight = room_take(room, shape->embedding, both);
+  side->input_bias = room_take(room, both, 1);
+  for (size_t d = 0; d < DIRECTIONS; d++) {
+    side->hidden_weight[d] = room_take(room, shape->hidden, shape->cols);
+    side->hidden_bias[d] = room_take(room, shape->cols, 1);
+  }
+  side->context = room_take(room, 2 * shape->state, 1);
+  side->head = room_take(room, 2 * shape->state, shape->outputs);
+  side->head_bias = room_take(room, shape->outputs, 1);
+}
+
+static void scoring_layout(struct scoring *scoring, struct room *room) {
+  const struct shape *shape = &scoring->shape;
+  for (size_t i = 0; i < SIDES; i++)
+    side_layout(shape, &scoring->side[i], room);
+  scoring->head_bias = room_take(room, shape->outputs, 1);
+  scoring->decoder_weight = room_take(room, shape->decoder, shape->outputs);
+}
+
+static void copy_matrix(float *to, size_t stride, const qe_real *from, size_t rows, size_t cols) {
+  for (size_t i = 0; i < rows; i++)
+    for (size_t j = 0; j < cols; j++)
+      to[i * stride + j] = (float)from[i * cols + j];
+}
+
+static void fold_gru(const struct shape *shape, struct scoring_side *side, const struct side_parameters *p) {
+  size_t h = shape->hidden, both = 2 * shape->cols;
+  for (size_t d = 0; d < DIRECTIONS; d++) {
+    float *input_bias = side->input_bias + d * shape->cols;
+    copy_matrix(side->input_weight + d * shape->cols, both, p->input_weight[d], shape->embedding, 3 * h);
+    copy_matrix(side->hidden_weight[d], shape->cols, p->hidden_weight[d], h, 3 * h);
+    for (size_t j = 0; j < 3 * h; j++) {
+      bool joins = j < 2 * h; /* the hidden bias of n stays inside r (h U + c) */
+      input_bias[j] = (float)(p->input_bias[d][j] + (joins ? p->hidden_bias[d][j] : 0));
+      side->hidden_bias[d][j] = joins ? 0.0f : (float)p->hidden_bias[d][j];
+    }
+  }
+}
+
+/* `place` of row i of the states in the padded layout: forward and backward are padded apart. */
+static size_t state_place(const struct shape *shape, size_t i) {
+  return i < shape->hidden ? i : shape->state + i - shape->hidden;
+}
+
+/* x[0..a) . y[0], y[stride], ... */
+static double dot_strided(const qe_real *x, const qe_real *y, size_t stride, size_t count) {
+  double sum = 0;
+  for (size_t k = 0; k < count; k++)
+    sum += (double)x[k] * (double)y[k * stride];
+  return sum;
+}
+
+/* weight: this side's rows of the head's. */
+static void fold_head(const struct shape *shape, struct scoring_side *side, const struct side_parameters *p,
+                      const qe_real *weight) {
+  size_t a = shape->attention, outputs = shape->bins ? shape->bins : 1;
+  for (size_t i = 0; i < 2 * shape->hidden; i++) {
+    size_t place = state_place(shape, i);
+    const qe_real *row = p->projection + i * a;
+    side->context[place] = (float)dot_strided(row, p->context, 1, a);
+    for (size_t j = 0; j < outputs; j++)
+      side->head[place * shape->outputs + j] = (float)dot_strided(row, weight + j, outputs, a);
+  }
+  for (size_t j = 0; j < outputs; j++)
+    side->head_bias[j] = (float)dot_strided(p->projection_bias, weight + j, outputs, a);
+}
+
+static int fold_words(const struct shape *shape, struct scoring_side *side, const qe_real *embedding) {
+  size_t rows = side->vocabulary->rows, width = shape->embedding;
+  if (side->embedding) {
+    copy_matrix(side->embedding, shape->wide, embedding, rows, width);
+    return QE_OK;
+  }
+  const struct kernel *kernel = kernel_choose(NULL);
+  float *row = memory_new(shape->wide, sizeof *row);
+  if (!row)
+    return QE_MEMORY;
+  for (size_t i = 0; i < rows; i++) {
+    copy_matrix(row, width, embedding + i * width, 1, width);
+    kernel->affine(1, width, 2 * shape->cols, row, width, side->input_weight, side->input_bias,
+                   side->table + i * 2 * shape->cols);
+  }
+  memory_free(row);
+  return QE_OK;
+}
+
+static int fold(struct scoring *scoring, qe_model *model) {
+  const struct shape *shape = &scoring->shape;
+  size_t outputs = shape->bins ? shape->bins : 1;
+  const qe_real *head = parameter(model, "head", "weight"), *bias = parameter(model, "head", "bias");
+  if (!head || !bias)
+    return model->error.status;
+  for (size_t i = 0; i < SIDES; i++) {
+    struct side_parameters p;
+    if (side_parameters(model, i, &p) != QE_OK)
+      return model->error.status;
+    fold_gru(shape, &scoring->side[i], &p);
+    fold_head(shape, &scoring->side[i], &p, head + i * shape->attention * outputs);
+    if (fold_words(shape, &scoring->side[i], p.embedding) != QE_OK)
+      return error_memory(&model->error);
+  }
+  copy_matrix(scoring->head_bias, shape->outputs, bias, 1, outputs);
+  copy_matrix(scoring->decoder_weight, shape->outputs, head + SIDES * shape->attention * outputs, shape->decoder,
+              outputs);
+  return QE_OK;
+}
+
+void scoring_free(struct scoring *scoring) {
+  if (!scoring)
+    return;
+  memory_free(scoring->block);
+  memory_free(scoring);
+}
+
+static struct shape shape_of(const struct configuration *c) {
+  return (struct shape){ .embedding = c->embedding,
+                         .hidden = c->hidden,
+                         .attention = c->attention,
+                         .bins = c->bins,
+                         .decoder = c->decoder_inputs,
+                         .wide = padded(c->embedding),
+                         .state = padded(c->hidden),
+                         .cols = padded(3 * c->hidden),
+                         .outputs = padded(c->bins ? c->bins : 1) };
+}
+
+int scoring_prepare(qe_model *model) {
+  struct scoring *scoring = memory_new(1, sizeof *scoring);
+  if (!scoring)
+    return error_memory(&model->error);
+  scoring->shape = shape_of(&model->configuration);
+  for (size_t i = 0; i < SIDES; i++)
+    scoring->side[i].vocabulary = &model->vocabulary[i];
+  struct room room = { 0 };
+  scoring_layout(scoring, &room);
+  scoring->block = room_open(&room);
+  if (!scoring->block)
+    error_memory(&model->error);
+  else
+    scoring_layout(scoring, &room);
+  if (!scoring->block || fold(scoring, model) != QE_OK) {
+    scoring_free(scoring);
+    return model->error.status;
+  }
+  scoring_free(model->scoring);
+  model->scoring = scoring;
+  return QE_OK;
+}
