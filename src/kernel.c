@@ -18,7 +18,7 @@
 #if defined(__AVX512F__)
 enum { WIDE = 160, TILE_ROWS = 4, TILE_COLS = 64 };
 #else
-enum { WIDE = 96, TILE_ROWS = 2, TILE_COLS = 32 };
+enum { WIDE = 96, TILE_ROWS = 3, TILE_COLS = 32 };
 #endif
 
 extern const struct kernel KERNEL_SYMBOL(KERNEL_ISA);

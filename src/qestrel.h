@@ -312,7 +312,7 @@ QE_API int qe_reranker_guards(qe_reranker *reranker, const char *names);
 QE_API int qe_reranker_languages(qe_reranker *reranker, const char *source, const char *target);
 /* Adds the model's score to every list under this name, whatever the weights say. */
 QE_API int qe_reranker_quality(qe_reranker *reranker, const char *name);
-/* `stop` is asked between pieces of work (64 pairs); where it returns other than 0, qe_rerank gives up: QE_WORLD,
+/* `stop` is asked between pieces of work (256 pairs); where it returns other than 0, qe_rerank gives up: QE_WORLD,
 ** "stopped". NULL: none. */
 QE_API void qe_reranker_stop(qe_reranker *reranker, int (*stop)(void *context), void *context);
 /* Appends the evidence to the list. order[] as in qe_list_rank, but the first candidate that no guard refuses comes first:

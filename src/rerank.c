@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-enum { PIECE = 64, MODEL = 1, TOTALS = 2 }; /* pairs between two questions to stop; bits of a case */
+enum { PIECE = 256, MODEL = 1, TOTALS = 2 }; /* pairs between two questions to stop; bits of a case */
 
 /* Tuned on lists of several systems' translations, of which the best system stands for the decoder's first choice
 ** where there are totals (examples/rerank/defaults.sh). */
@@ -258,7 +258,7 @@ static int score(qe_reranker *reranker, size_t count) {
     const size_t rest = count - i < piece ? count - i : piece;
     if (go_on(reranker) != QE_OK)
       return reranker->error.status;
-    const int status = qe_score(reranker->scorer, reranker->pairs + i, rest, reranker->scores + i);
+    const int status = qe_score_list(reranker->scorer, reranker->pairs + i, rest, reranker->scores + i);
     if (status != QE_OK)
       return error_set(&reranker->error, status, "%s", qe_scorer_error(reranker->scorer));
   }

@@ -206,16 +206,20 @@ static void bench_scoring(const char *what, const char *vocabulary, qe_dataset *
 
 /* ---- lists ---- */
 
-/* An n-best list: a sentence of 25 words with up to four of them changed. */
-static void make_list(char (*bytes)[256], qe_text *texts, size_t count, qe_rng *rng) {
+/* An n-best list: a sentence of 25 words with up to four of them changed, to one of so many alternatives of the place, as
+** beams vary, or (0) to a word that no other candidate has, which is the least that can be shared. */
+static void make_list(char (*bytes)[256], qe_text *texts, size_t count, unsigned alternatives, qe_rng *rng) {
   unsigned words[25];
   for (int k = 0; k < 25; k++)
     words[k] = (unsigned)qe_rng_below(rng, 100000);
   for (size_t i = 0; i < count; i++) {
     unsigned own[25];
     memcpy(own, words, sizeof own);
-    for (int k = 0; k < 4; k++)
-      own[qe_rng_below(rng, 25)] = (unsigned)qe_rng_below(rng, 100000);
+    for (int k = 0; k < 4; k++) {
+      const size_t place = qe_rng_below(rng, 25);
+      own[place] = alternatives > 0 ? words[place] + 1 + (unsigned)qe_rng_below(rng, alternatives)
+                                    : (unsigned)qe_rng_below(rng, 100000);
+    }
     bytes[i][0] = 0;
     for (int k = 0; k < 25; k++)
       snprintf(bytes[i] + strlen(bytes[i]), 16, "%s%x", k > 0 ? " " : "", own[k]);
@@ -224,7 +228,8 @@ static void make_list(char (*bytes)[256], qe_text *texts, size_t count, qe_rng *
 }
 
 /* Pairs a second of a list: each alone, and all together. */
-static void bench_list(const char *vocabulary, qe_dataset *data, size_t count) {
+static void bench_list(const char *what, const char *vocabulary, qe_dataset *data, size_t count,
+                       unsigned alternatives) {
   char(*bytes)[256] = calloc(count, sizeof *bytes);
   qe_text *texts = calloc(count, sizeof *texts);
   qe_pair *pairs = calloc(count, sizeof *pairs);
@@ -232,7 +237,7 @@ static void bench_list(const char *vocabulary, qe_dataset *data, size_t count) {
   double best[2] = { 0 };
   qe_rng rng;
   qe_rng_seed(&rng, 1, "consensus");
-  make_list(bytes, texts, count, &rng);
+  make_list(bytes, texts, count, alternatives, &rng);
   qe_model *model = make_model(vocabulary, data);
   if (qe_model_prepare(model) != QE_OK)
     exit(1);
@@ -247,8 +252,9 @@ static void bench_list(const char *vocabulary, qe_dataset *data, size_t count) {
       const double rate = (double)count / (now() - start);
       best[together] = round > 0 && rate > best[together] ? rate : best[together];
     }
-  printf("{\"what\": \"list of %zu\", \"pairs_per_second\": %.0f, \"alone\": %.0f, \"ratio\": %.2f}\n", count,
-         best[1], best[0], best[1] / best[0]);
+  printf("{\"what\": \"%s, list of %zu, %s\", \"pairs_per_second\": %.0f, \"alone\": %.0f, \"ratio\": %.2f}\n",
+         what, count, alternatives > 0 ? "3 alternatives" : "words of its own", best[1], best[0],
+         best[1] / best[0]);
   qe_scorer_free(scorer);
   qe_model_free(model);
   free(bytes);
@@ -264,7 +270,7 @@ static void bench_consensus(size_t count) {
   qe_consensus *consensus = qe_consensus_new();
   qe_rng rng;
   qe_rng_seed(&rng, 1, "consensus");
-  make_list(bytes, texts, count, &rng);
+  make_list(bytes, texts, count, 0, &rng);
   for (int round = 0; round < 4 * ROUNDS; round++) {
     const double start = now();
     qe_consensus_values(consensus, texts, count, NULL, values);
@@ -292,10 +298,12 @@ int main(void) {
   bench_scoring("score words", words, data, 1);
   bench_scoring("score ngrams", ngrams, data, 1);
   bench_scoring("score ngrams, 2 threads", ngrams, data, 2);
-  bench_list(ngrams, data, 10);
-  bench_list(ngrams, data, 100);
-  bench_list(ngrams, data, 1000);
-  bench_list(words, data, 100);
+  for (unsigned alternatives = 0; alternatives <= 3; alternatives += 3) {
+    bench_list("ngrams", ngrams, data, 10, alternatives);
+    bench_list("ngrams", ngrams, data, 100, alternatives);
+    bench_list("ngrams", ngrams, data, 1000, alternatives);
+    bench_list("words", words, data, 1000, alternatives);
+  }
   bench_consensus(100);
   bench_consensus(1000);
   bench_consensus(10000);

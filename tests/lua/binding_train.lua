@@ -208,6 +208,9 @@ test("scorers", function()
   equal(list(scorer:score_dataset(data)), list(all)) -- its log-probabilities are of no use to this model
   equal(list(scorer:score_dataset(data, { 3, 1 })), list { all[3], all[1] })
   equal(#scorer:score_all {}, 0)
+  local together = scorer:score_list(pairs_)
+  for i = 1, #all do equal(together[i], all[i]) end
+  equal(#scorer:score_list {}, 0)
   raises("log-probabilities, but", scorer.score, scorer, "a", "b", { -1 })
   raises("4 at index 1", scorer.score_dataset, scorer, data, { 4 })
   raises("pair 2: source and translation are not strings", scorer.score_all, scorer, { pairs_[1], { "a" } })
