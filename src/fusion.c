@@ -267,29 +267,25 @@ static bool decoder_feature(const qe_list *list, struct decoder decoder, const c
   return true;
 }
 
-/* What one weight adds to the sum. */
+/* Adds what one weight contributes. */
 static int contribute(qe_list *list, const struct weight *weight, struct decoder decoder, size_t index,
                       double *sum) {
   double value;
-  *sum = 0;
   if (!decoder_feature(list, decoder, weight->name, index, &value))
     return add_feature(list, weight, index, sum);
   if (weight->count != 1)
     return error_set(&list->error, QE_FORMAT, "the %s is one value, there are %zu weights for it", weight->name,
                      weight->count);
-  *sum = weight->values[0] * value;
+  *sum += weight->values[0] * value;
   return QE_OK;
 }
 
 static int weighted_sum(qe_list *list, const qe_weights *weights, struct decoder decoder, size_t index,
                         double *sum) {
-  double contribution;
   *sum = 0;
-  for (size_t i = 0; i < weights->count; i++) {
-    if (contribute(list, &weights->items[i], decoder, index, &contribution) != QE_OK)
+  for (size_t i = 0; i < weights->count; i++)
+    if (contribute(list, &weights->items[i], decoder, index, sum) != QE_OK)
       return list->error.status;
-    *sum += contribution;
-  }
   return QE_OK;
 }
 
@@ -298,9 +294,11 @@ int qe_list_contributions(qe_list *list, const qe_weights *weights, size_t index
   if (index >= list->count)
     return error_set(&list->error, QE_USE, "candidate %zu of %zu", index, list->count);
   const struct decoder decoder = { any_total(list), qe_list_totals_differ(list) };
-  for (size_t i = 0; i < weights->count; i++)
+  for (size_t i = 0; i < weights->count; i++) {
+    contributions[i] = 0;
     if (contribute(list, &weights->items[i], decoder, index, &contributions[i]) != QE_OK)
       return list->error.status;
+  }
   return QE_OK;
 }
 
