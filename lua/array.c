@@ -256,11 +256,13 @@ void fill_indices(lua_State *L, const uint32_t *values, size_t count) {
 qe_text *check_texts(lua_State *L, int index, size_t *count) {
   luaL_checktype(L, index, LUA_TTABLE);
   *count = lua_rawlen(L, index);
-  luaL_argcheck(L, *count > 0 && *count <= INT32_MAX, index, "no candidates, or too many");
+  luaL_argcheck(L, *count > 0 && *count <= INT32_MAX, index, "no strings, or too many");
   qe_text *texts = scratch(L, *count, sizeof *texts);
   for (size_t i = 0; i < *count; i++) {
     if (lua_rawgeti(L, index, (lua_Integer)i + 1) != LUA_TSTRING)
-      luaL_error(L, "candidate %d is no string", (int)i + 1);
+      luaL_argerror(
+          L, index,
+          lua_pushfstring(L, "%s at index %I, expected a string", luaL_typename(L, -1), (lua_Integer)i + 1));
     texts[i].data = lua_tolstring(L, -1, &texts[i].size);
     lua_pop(L, 1);
   }

@@ -22,19 +22,10 @@ static int metric_new(lua_State *L) {
   return status == QE_OK ? 1 : raise_status(L, status, qe_metric_error(metric));
 }
 
-/* The strings stay where they are: nothing that allocates comes between reading them and their last use. */
 static int metric_reference(lua_State *L) {
+  size_t count;
   lua_settop(L, 2);
-  luaL_checktype(L, 2, LUA_TTABLE);
-  const size_t count = lua_rawlen(L, 2);
-  qe_text *references = scratch(L, count, sizeof *references);
-  for (size_t i = 0; i < count; i++) {
-    if (lua_rawgeti(L, 2, (lua_Integer)i + 1) != LUA_TSTRING)
-      luaL_argerror(
-          L, 2, lua_pushfstring(L, "%s at index %I, expected a string", luaL_typename(L, -1), (lua_Integer)i + 1));
-    references[i].data = lua_tolstring(L, -1, &references[i].size);
-    lua_pop(L, 1);
-  }
+  const qe_text *references = check_texts(L, 2, &count);
   qe_metric *metric = check_metric(L, 1);
   return push_status(L, qe_metric_reference(metric, references, count), qe_metric_error(metric));
 }
@@ -83,6 +74,60 @@ static int metric_direction(lua_State *L) {
   return 1;
 }
 
+/* ---- resampled corpora ---- */
+
+static double corpus_of(void *context, const double *sums) {
+  return qe_metric_corpus(context, sums);
+}
+
+static double mean_of(void *context, const double *sums) {
+  (void)context;
+  return sums[0] / sums[1];
+}
+
+/* Statistics of all outputs, one behind the other; returns how many segments there are. */
+static double *read_outputs(lua_State *L, size_t outputs, size_t size, size_t *segments) {
+  double *all = NULL;
+  for (size_t i = 0; i < outputs; i++) {
+    size_t count;
+    lua_rawgeti(L, 2, (lua_Integer)i + 1);
+    const double *statistics = check_doubles(L, lua_gettop(L), &count);
+    luaL_argcheck(L, count % size == 0 && (i == 0 || count == *segments * size), 2,
+                  "outputs do not have the same number of segments");
+    *segments = count / size;
+    all = i == 0 ? scratch(L, outputs * count, sizeof *all) : all;
+    for (size_t j = 0; j < count; j++)
+      all[i * count + j] = statistics[j];
+  }
+  return all;
+}
+
+/* resample(metric or nil, outputs, draws, seed) -> for each output an array of values. An output is the flat array of its
+** segments' statistics; without a metric a segment has { score, 1 } and the value is the mean. */
+static int resample(lua_State *L) {
+  size_t segments = 0;
+  luaL_checktype(L, 2, LUA_TTABLE);
+  const size_t draws = check_size(L, 3, 1);
+  const lua_Integer seed = luaL_checkinteger(L, 4);
+  lua_settop(L, 4);
+  const size_t outputs = lua_rawlen(L, 2);
+  luaL_checkstack(L, (int)(3 * outputs) + 8, "too many outputs");
+  const size_t size = lua_isnil(L, 1) ? 2 : qe_metric_size(check_metric(L, 1));
+  const double *statistics = read_outputs(L, outputs, size, &segments);
+  double *values = scratch(L, outputs * draws, sizeof *values);
+  void *metric = lua_isnil(L, 1) ? NULL : check_metric(L, 1);
+  if (segments == 0 || qe_resample(metric ? corpus_of : mean_of, metric, statistics, outputs, segments, size, draws,
+                                   (uint64_t)seed, values) != QE_OK)
+    return segments == 0 ? luaL_argerror(L, 2, "no segments") : luaL_error(L, "out of memory");
+  lua_createtable(L, (int)outputs, 0);
+  for (size_t i = 0; i < outputs; i++) {
+    lua_createtable(L, (int)draws, 0);
+    fill_doubles(L, values + i * draws, draws);
+    lua_rawseti(L, -2, (lua_Integer)i + 1);
+  }
+  return 1;
+}
+
 void open_reference(lua_State *L) {
   static const luaL_Reg methods[] = {
     { "reference", metric_reference }, { "statistics", metric_statistics }, { "corpus", metric_corpus },
@@ -92,4 +137,6 @@ void open_reference(lua_State *L) {
   box_register(L, &metric_kind, box_close, methods, meta);
   lua_pushcfunction(L, metric_new);
   lua_setfield(L, -2, "metric");
+  lua_pushcfunction(L, resample);
+  lua_setfield(L, -2, "resample");
 }

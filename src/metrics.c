@@ -269,3 +269,34 @@ int qe_bootstrap(qe_statistic *statistic, const double *x, const double *y, size
   memory_free(results);
   return ok ? QE_OK : QE_MEMORY;
 }
+
+/* ---- paired bootstrap of corpora ---- */
+
+static void add_times(double *sums, const double *statistics, size_t size, double times) {
+  for (size_t j = 0; j < size; j++)
+    sums[j] += times * statistics[j];
+}
+
+int qe_resample(qe_objective *objective, void *context, const double *statistics, size_t outputs, size_t segments,
+                size_t size, size_t draws, uint64_t seed, double *values) {
+  qe_rng rng;
+  double *sums = memory_new(size, sizeof *sums);
+  uint32_t *times = memory_new(segments, sizeof *times);
+  qe_rng_seed(&rng, seed, "resample");
+  for (size_t draw = 0; sums && times && draw < draws; draw++) {
+    memset(times, 0, segments * sizeof *times);
+    for (size_t i = 0; i < segments; i++)
+      times[qe_rng_below(&rng, segments)]++;
+    for (size_t output = 0; output < outputs; output++) {
+      memset(sums, 0, size * sizeof *sums);
+      for (size_t i = 0; i < segments; i++)
+        if (times[i] > 0)
+          add_times(sums, statistics + (output * segments + i) * size, size, times[i]);
+      values[output * draws + draw] = objective(context, sums);
+    }
+  }
+  const int status = sums && times ? QE_OK : QE_MEMORY;
+  memory_free(sums);
+  memory_free(times);
+  return status;
+}

@@ -371,11 +371,16 @@ QE_API int qe_metric_statistics(qe_metric *metric, qe_text hypothesis, double *s
 QE_API double qe_metric_corpus(const qe_metric *metric, const double *sums);
 QE_API double qe_metric_sentence(const qe_metric *metric, const double *statistics);
 
+typedef double qe_objective(void *context, const double *sums); /* of the summed statistics of segments */
+/* Values of a corpus metric on resampled segments, the same ones for every output, so that their differences can be judged
+** (paired bootstrap, Koehn 2004). statistics: outputs x segments x size; values: outputs x draws. */
+QE_API int qe_resample(qe_objective *objective, void *context, const double *statistics, size_t outputs,
+                       size_t segments, size_t size, size_t draws, uint64_t seed, double *values);
+
 /* Weights of features, fitted on n-best lists for a corpus metric: coordinate search with exact line search over the
 ** envelopes of the lists (Och 2003) from several starts. A tuner holds, per candidate, `features` values and `size`
 ** statistics; statistics of the picked candidates are summed and handed to the objective. */
 typedef struct qe_tuner qe_tuner;
-typedef double qe_objective(void *context, const double *sums); /* of the summed statistics; higher is better */
 typedef struct qe_tuning_options {
   size_t restarts; /* random ones, beside each feature alone and all alike */
   size_t folds;    /* of the cross-validated estimate; below 2: none */

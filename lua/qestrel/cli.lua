@@ -6,7 +6,9 @@ local qe = require "qestrel"
 
 local cli = {}
 
-local COMMANDS = { "train", "score", "rerank", "tune", "metric", "eval", "pack", "unpack", "inspect", "verify" }
+local COMMANDS = {
+  "train", "score", "rerank", "tune", "metric", "compare", "eval", "pack", "unpack", "inspect", "verify",
+}
 
 local function make_parser()
   local parser = argparse("qestrel", "Machine-translation quality estimation, distilled.")

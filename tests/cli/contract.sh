@@ -27,7 +27,7 @@ expect() {
 : > in
 expect 0 '*' '' "$QESTREL" --version
 grep -qE '^qestrel [0-9]+\.[0-9]+\.[0-9]+ \(' out || { echo "--version: $(cat out)" && failures=$((failures + 1)); }
-for command in '' train score rerank tune metric eval pack unpack inspect verify; do
+for command in '' train score rerank tune metric compare eval pack unpack inspect verify; do
   expect 0 '*' '' "$QESTREL" $command --help
   grep -q Usage out || { echo "$command --help: $(cat out)" && failures=$((failures + 1)); }
 done
