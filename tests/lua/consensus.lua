@@ -39,7 +39,7 @@ end)
 
 test("wrong use", function()
   local consensus = qe.consensus()
-  raises("no candidates", consensus.values, consensus, {})
+  raises("no strings", consensus.values, consensus, {})
   raises("number at index 1, expected a string", consensus.values, consensus, { 1 })
   raises("4", consensus.values, consensus, texts, { 1 })
   raises("2 to 65535", qe.consensus, 1)
