@@ -2,9 +2,9 @@
 --
 --    qestrel lua examples/rerank/text.lua FOLDER
 --
--- train.source, train.target: translations with mistakes, as the web has them; dev and test: with correct references, which
--- no training line has. judged.tsv, judged-dev.tsv: translations with scores from noisy judges. Words are separated by
--- blanks.
+-- train.source, train.target: translations with mistakes, as the web has them; dev and test: with correct references,
+-- of sentences that no training line has. judged.tsv, judged-dev.tsv: translations with scores from noisy judges. Words
+-- are separated by blanks.
 local qe = require "qestrel"
 local here = arg[0]:match "^(.*)/[^/]*$" or "."
 local generate = dofile(here .. "/../generate.lua")
