@@ -21,6 +21,7 @@ struct faults {
 
 struct qe_guards {
   struct error error;
+  struct listed number_words; /* of all readings */
   struct reading source, first, candidate;
   struct faults of_source, of_first;
   size_t names[MOST_NAMES]; /* words of the source that the first choice has, too, in its main script */
@@ -36,8 +37,11 @@ static const char names[] = "copy empty length repetition number negation name p
 
 qe_guards *qe_guards_new(void) {
   qe_guards *guards = memory_new(1, sizeof *guards);
-  if (guards)
-    guards->languages[0] = guards->languages[1] = -1;
+  if (!guards)
+    return NULL;
+  guards->languages[0] = guards->languages[1] = -1;
+  spoken_index(&guards->number_words); /* a test sees that there is room for all */
+  guards->source.number_words = guards->first.number_words = guards->candidate.number_words = &guards->number_words;
   return guards;
 }
 
@@ -392,13 +396,15 @@ int qe_guards_check(qe_guards *guards, unsigned enabled, qe_text source, const q
     return error_set(&guards->error, QE_USE, "first choice %zu of %zu candidates", first, count);
   if (enabled >> GUARDS)
     return error_set(&guards->error, QE_USE, "guards 0x%x, expected bits below 0x%x", enabled, 1u << GUARDS);
+  memset(vetoes, 0, count * sizeof *vetoes);
+  if (enabled == 0)
+    return QE_OK;
   guards->known = source.size > 0;
   if (reading_of(&guards->source, source) != QE_OK || reading_of(&guards->first, candidates[first]) != QE_OK)
     return error_memory(&guards->error);
   prepare(guards);
   for (size_t i = 0; i < count; i++) {
-    vetoes[i] = 0;
-    if (enabled == 0 || !guards->first.visible || text_same(candidates[i], candidates[first]))
+    if (!guards->first.visible || text_same(candidates[i], candidates[first]))
       continue;
     if (reading_of(&guards->candidate, candidates[i]) != QE_OK)
       return error_memory(&guards->error);

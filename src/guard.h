@@ -36,7 +36,19 @@ enum {
   SCRIPT_FIRST_OTHER
 };
 
+/* Words of lists by their first byte, so that few are looked at: those of one byte are item[first[byte]] up to
+** item[first[byte + 1]]; ends ("*word") stand under the byte '*'. Built once, then only read. */
+enum { MOST_LISTED = 640 };
+struct listed {
+  uint16_t first[257];
+  struct {
+    const char *pattern;
+    uint16_t size, list;
+  } item[MOST_LISTED];
+};
+
 struct reading {
+  const struct listed *number_words;
   char *plain; /* the text without its placeholders */
   size_t plain_size, plain_room;
   uint64_t placeholders[MOST_FOUND]; /* hashes in rising order */
@@ -75,6 +87,9 @@ qe_text reading_rest(const struct reading *reading, size_t number); /* that and 
 /* Whether a word is on a list whose items are separated by blanks: "word" is that word (or, if `begins`, a beginning),
 ** "word*" a beginning, "*word" an end. */
 bool reading_listed(qe_text word, bool begins, const char *list);
+/* The same for up to 64 lists at once: a bit for each that has the word. False: more items than there is room for. */
+bool listed_build(struct listed *listed, const char *const *lists, size_t count);
+uint64_t listed_in(const struct listed *listed, qe_text word);
 
 /* ---- numeral.c ---- */
 void numerals_read(struct reading *reading);
@@ -86,6 +101,7 @@ size_t numerals_differing(struct reading *source, struct reading *text, struct r
 
 /* ---- spoken.c ---- */
 const struct numerals *spoken_of(struct reading *reading);
+bool spoken_index(struct listed *listed); /* what a reading's number_words must be */
 
 /* ---- negation.c ---- */
 enum negation { NEGATION_ABSENT, NEGATION_UNCLEAR, NEGATION_PRESENT };

@@ -207,6 +207,51 @@ bool reading_listed(qe_text word, bool begins, const char *list) {
   return false;
 }
 
+/* The next item of a list, of which `at` is put behind it; 0 at the end. */
+static size_t next_item(const char **at, const char **pattern) {
+  const size_t size = strcspn(*at, " ");
+  *pattern = *at;
+  *at += size + ((*at)[size] == ' ');
+  return size;
+}
+
+bool listed_build(struct listed *listed, const char *const *lists, size_t count) {
+  uint16_t place[257] = { 0 };
+  const char *pattern;
+  for (size_t i = 0; i < count; i++)
+    for (const char *at = lists[i]; next_item(&at, &pattern) > 0;)
+      place[(unsigned char)*pattern + 1]++;
+  for (size_t byte = 0; byte < 256; byte++)
+    place[byte + 1] = (uint16_t)(place[byte + 1] + place[byte]);
+  memcpy(listed->first, place, sizeof place);
+  if (place[256] > MOST_LISTED || count > 64)
+    return false;
+  for (size_t i = 0; i < count; i++)
+    for (const char *at = lists[i]; *at;) {
+      const size_t size = next_item(&at, &pattern);
+      const size_t number = place[(unsigned char)*pattern]++;
+      listed->item[number].pattern = pattern;
+      listed->item[number].size = (uint16_t)size;
+      listed->item[number].list = (uint16_t)i;
+    }
+  return true;
+}
+
+static uint64_t listed_under(const struct listed *listed, unsigned char byte, qe_text word) {
+  uint64_t found = 0;
+  for (size_t i = listed->first[byte]; i < listed->first[byte + 1]; i++)
+    if (matches(word, false, listed->item[i].pattern, listed->item[i].size))
+      found |= UINT64_C(1) << listed->item[i].list;
+  return found;
+}
+
+uint64_t listed_in(const struct listed *listed, qe_text word) {
+  if (word.size == 0)
+    return 0;
+  const unsigned char byte = (unsigned char)*word.data;
+  return listed_under(listed, '*', word) | (byte != '*' ? listed_under(listed, byte, word) : 0);
+}
+
 static bool reserve_words(struct reading *reading) {
   const size_t count = reading->words.count;
   const size_t bytes = count > 0 ? reading->words.offset[count] : 0;

@@ -60,6 +60,14 @@ static const struct number_words {
   { 1000000000, "billion* milliard* miljard* miliard* миллиард* බිලියන*" },
 };
 
+bool spoken_index(struct listed *listed) {
+  enum { LISTS = sizeof number_words / sizeof *number_words };
+  const char *lists[LISTS];
+  for (size_t i = 0; i < LISTS; i++)
+    lists[i] = number_words[i].words;
+  return listed_build(listed, lists, LISTS);
+}
+
 /* What number words in a row have made so far: "two hundred" and then "thousand". */
 struct sum {
   uint64_t total, current;
@@ -81,10 +89,8 @@ static void sum_add(struct sum *sum, uint64_t value) {
 static bool read_number_word(struct reading *reading, qe_text word, struct sum *sum) {
   uint64_t first = 0, unit = 0, tens = 0;
   bool found = false;
-  for (size_t i = 0; i < sizeof number_words / sizeof *number_words; i++) {
-    const uint64_t value = number_words[i].value;
-    if (!reading_listed(word, false, number_words[i].words))
-      continue;
+  for (uint64_t lists = listed_in(reading->number_words, word); lists > 0; lists &= lists - 1) {
+    const uint64_t value = number_words[__builtin_ctzll(lists)].value;
     numerals_add(&reading->spoken, value, 0);
     first = found ? first : value;
     unit = value < 10 ? value : unit;

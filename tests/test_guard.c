@@ -3,7 +3,7 @@
 ** that must be refused and by whom; numbers, placeholders and lengths compared with naive counts; settings and errors;
 ** and, on random texts, that the first choice is never refused and a veto depends on nothing but its own candidate.
 */
-#include "core.h"
+#include "guard.h"
 
 #include <limits.h>
 #include <setjmp.h>
@@ -471,11 +471,34 @@ static void test_random(void **state) {
   }
 }
 
+/* Lists that are looked up by first byte have what a search of each finds; and there is room for all number words. */
+static void test_lists_by_first_byte(void **state) {
+  static const char *const lists[] = { "one ein* *ty", "two twen* zwei", "", "ty o*", "\xe4\xb8\x80 one" };
+  static const char *const words[] = { "one", "ones", "eins", "ein",          "twenty", "ty",
+                                       "t",   "",     "two",  "\xe4\xb8\x80", "*ty",    "x" };
+  struct listed listed;
+  (void)state;
+  assert_true(listed_build(&listed, lists, 5));
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+    const uint64_t found = listed_in(&listed, qe_string(words[i]));
+    for (size_t j = 0; j < 5; j++)
+      assert_int_equal(found >> j & 1, *words[i] ? reading_listed(qe_string(words[i]), false, lists[j]) : 0);
+  }
+  assert_true(spoken_index(&listed));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_legitimate), cmocka_unit_test(test_refused), cmocka_unit_test(test_counts),
-    cmocka_unit_test(test_lengths),    cmocka_unit_test(test_long),    cmocka_unit_test(test_parse),
-    cmocka_unit_test(test_names),      cmocka_unit_test(test_use),     cmocka_unit_test(test_random),
+    cmocka_unit_test(test_lists_by_first_byte),
+    cmocka_unit_test(test_legitimate),
+    cmocka_unit_test(test_refused),
+    cmocka_unit_test(test_counts),
+    cmocka_unit_test(test_lengths),
+    cmocka_unit_test(test_long),
+    cmocka_unit_test(test_parse),
+    cmocka_unit_test(test_names),
+    cmocka_unit_test(test_use),
+    cmocka_unit_test(test_random),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
