@@ -124,17 +124,37 @@ function compare.corpus(output, judge)
   return judge.corpus(sums)
 end
 
---- The system whose output is the best one by the corpus value.
+-- The lines of each system; only systems that have all.
+local function by_system(candidates)
+  local systems = {}
+  for line, list in ipairs(candidates) do
+    for _, candidate in ipairs(list) do
+      local name = candidate.system
+      if name and name ~= "" then
+        systems[name] = systems[name] or { count = 0 }
+        local texts = systems[name]
+        if not texts[line] then texts.count = texts.count + 1 end
+        texts[line] = texts[line] or candidate.text
+      end
+    end
+  end
+  for name, texts in pairs(systems) do
+    if texts.count < #candidates then systems[name] = nil end
+  end
+  return systems
+end
+
+--- The system whose output is the best one by the corpus value, of those that have a translation of every line.
 -- @param candidates for each line, an array of { text =, system = }
+-- @return output; nil where there is no such system; or nil and a message
 function compare.best_system(candidates, judge)
   local best
-  for place, candidate in ipairs(candidates[1]) do
-    local texts = {}
-    for line, list in ipairs(candidates) do texts[line] = list[place].text end
-    local output, problem = compare.output("best system: " .. candidate.system, texts, judge)
+  for name, texts in pairs(by_system(candidates)) do
+    local output, problem = compare.output("best system: " .. name, texts, judge)
     if not output then return nil, problem end
     output.value = judge.direction * compare.corpus(output, judge)
-    if not best or output.value > best.value then best = output end
+    local better = not best or output.value > best.value
+    if better or output.value == best.value and output.name < best.name then best = output end
   end
   return best
 end

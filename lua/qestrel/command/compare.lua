@@ -86,7 +86,8 @@ local function read_lists(self, path)
     if not place then return nil, ("%s: %s"):format(lists.where(path, list), reason) end
     local candidates = {}
     for i = 1, #list do
-      candidates[i] = { text = list:get(i).text, score = scores and scores[used + i] }
+      local candidate = list:get(i)
+      candidates[i] = { text = candidate.text, system = candidate.system, score = scores and scores[used + i] }
       if scores and not candidates[i].score then
         return nil, ("%s has %d scores, fewer than the lists have lines"):format(self.arguments.scores, #scores)
       end
@@ -169,10 +170,11 @@ local function outputs_of(self, judge)
     checked(compare.output("A", self.a, judge)), checked(compare.output("B", self.b, judge)),
   }
   if not self.candidates then return outputs end
-  local best = self.systems and compare.best_system or function(_, ...) return first_choices(self, ...) end
-  outputs[3] = checked(best(self.candidates, judge))
+  if not self.systems then outputs[#outputs + 1] = checked(first_choices(self, judge)) end
+  local best, problem = compare.best_system(self.candidates, judge)
+  outputs[#outputs + 1] = best or problem and error(problem, 0) or nil
   local yardsticks = checked(compare.yardsticks(self.candidates, judge))
-  return table.move(yardsticks, 1, #yardsticks, 4, outputs)
+  return table.move(yardsticks, 1, #yardsticks, #outputs + 1, outputs)
 end
 
 local function scored_lines(self)
