@@ -10,7 +10,8 @@ local qe = require "qestrel"
 local path, out = arg[1], arg[2]
 local lists, rng = {}, qe.rng(1, "order of systems")
 for line in io.lines(path) do
-  local segment, system, source, text, _, score = line:match "^(%d+)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)$"
+  local segment, system, source, text, score =
+    line:match "^(%d+)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t[^\t]*\t([^\t]*)$"
   if segment then
     if not lists[#lists] or lists[#lists].segment ~= segment then
       lists[#lists + 1] = { segment = segment, source = source }
