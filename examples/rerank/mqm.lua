@@ -3,8 +3,8 @@
 --    qestrel lua examples/rerank/mqm.lua TABLE.tsv OUT
 --
 -- TABLE is long: segment system source translation reference mqm, where 0 is perfect and less is worse. OUT.jsonl,
--- OUT.source, OUT.scores (a line for each candidate) and OUT.first (the first candidate of each list) are written, in an
--- order of candidates that is drawn anew for every list, the same in every run.
+-- OUT.source, OUT.scores (a line for each candidate) and OUT.first (the first candidate of each list) are written, in
+-- an order of candidates that is drawn anew for every list, the same in every run.
 local qe = require "qestrel"
 
 local path, out = arg[1], arg[2]
