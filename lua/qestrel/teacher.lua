@@ -8,6 +8,7 @@
 -- a single file's own second column) are what recipes read; rows that a score file does not name stay NaN.
 -- @module qestrel.teacher
 local qe = require "qestrel"
+local command_scores = require "qestrel.command_scores"
 local evaluate = require "qestrel.evaluate"
 local lines = require "qestrel.lines"
 
@@ -25,49 +26,15 @@ local function from_model(path, data, pool)
   return evaluate.scores(model, data, pool)
 end
 
-local function write_pairs(path, data)
-  local file, problem = io.open(path, "wb")
-  if not file then return nil, problem end
-  for i = 1, data:rows() do
-    local source, translation = data:pair(i)
-    local ok
-    ok, problem = file:write(source, "\t", translation, "\n")
-    if not ok then break end
-  end
-  local closed, reason = file:close()
-  return not problem and closed, problem or reason
-end
-
-local function read_numbers(pipe, command, rows)
-  local scores = {}
-  for line in pipe:lines() do
-    local value = tonumber((line:gsub("\r$", "")))
-    if not value then
-      return nil, ("cmd:%s: line %d: \"%s\" is not a number"):format(command, #scores + 1, line)
-    end
-    scores[#scores + 1] = value
-  end
-  if #scores ~= rows then
-    return nil, ("cmd:%s: %d scores for %d pairs"):format(command, #scores, rows)
-  end
-  return scores
-end
-
--- The pairs go through a file: a command that answers while it reads would otherwise wait for us as we for it.
 local function from_command(command, data)
-  local path = os.tmpname()
-  local ok, problem = write_pairs(path, data)
-  local scores
-  if ok then
-    local pipe = assert(io.popen(("{ %s\n} < '%s'"):format(command, path)))
-    scores, problem = read_numbers(pipe, command, data:rows())
-    local ended, how, code = pipe:close()
-    if not ended then
-      scores, problem = nil, ("cmd:%s: ended with %s %d"):format(command, how, code)
+  return command_scores.run(command, function(file)
+    for i = 1, data:rows() do
+      local source, translation = data:pair(i)
+      local ok, problem = file:write(source, "\t", translation, "\n")
+      if not ok then return nil, problem end
     end
-  end
-  os.remove(path)
-  return scores, problem
+    return data:rows()
+  end)
 end
 
 local function one(name, data, pool, number)

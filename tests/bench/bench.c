@@ -227,6 +227,49 @@ static void make_list(char (*bytes)[256], qe_text *texts, size_t count, unsigned
   }
 }
 
+static int by_text(const void *a, const void *b) {
+  return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* How many distinct strings there are among `count`, which are sorted. */
+static size_t distinct(const char **texts, size_t count) {
+  size_t found = count > 0;
+  qsort(texts, count, sizeof *texts, by_text);
+  for (size_t i = 1; i < count; i++)
+    found += strcmp(texts[i - 1], texts[i]) != 0;
+  return found;
+}
+
+/* Distinct words, beginnings and ends of the texts, which have 25 words each. */
+static void count_shared(char (*bytes)[256], size_t count, size_t shared[3]) {
+  char(*parts)[256] = calloc(25 * count, sizeof *parts);
+  const char **texts = calloc(25 * count, sizeof *texts);
+  for (int what = 0; what < 3; what++) {
+    size_t used = 0;
+    for (size_t i = 0; i < count; i++)
+      for (const char *at = bytes[i]; at; at = strchr(at, ' ') ? strchr(at, ' ') + 1 : NULL, used++) {
+        const size_t word = strcspn(at, " "), before = (size_t)(at - bytes[i]);
+        const size_t size = what == 0 ? word : what == 1 ? before + word : strlen(at);
+        memcpy(parts[used], what == 1 ? bytes[i] : at, size);
+        parts[used][size] = '\0';
+        texts[used] = parts[used];
+      }
+    shared[what] = distinct(texts, used);
+  }
+  free(parts);
+  free(texts);
+}
+
+/* Multiply-adds, as operations, of what a list computes: gate inputs of distinct words, a recurrent step for each
+** beginning and each end, all of the source; dot product and pooled state of each token of each candidate. */
+static double list_operations(char (*bytes)[256], size_t count) {
+  const double e = 50, h = 50;
+  size_t shared[3];
+  count_shared(bytes, count, shared);
+  const double words = 25 + (double)shared[0], steps = 2 * 25 + (double)(shared[1] + shared[2]);
+  return 2 * (words * e * 6 * h + steps * h * 3 * h + (double)(count + 1) * 25 * 2 * 2 * h);
+}
+
 /* Pairs a second of a list: each alone, and all together. */
 static void bench_list(const char *what, const char *vocabulary, qe_dataset *data, size_t count,
                        unsigned alternatives) {
@@ -252,9 +295,10 @@ static void bench_list(const char *what, const char *vocabulary, qe_dataset *dat
       const double rate = (double)count / (now() - start);
       best[together] = round > 0 && rate > best[together] ? rate : best[together];
     }
-  printf("{\"what\": \"%s, list of %zu, %s\", \"pairs_per_second\": %.0f, \"alone\": %.0f, \"ratio\": %.2f}\n",
-         what, count, alternatives > 0 ? "3 alternatives" : "words of its own", best[1], best[0],
-         best[1] / best[0]);
+  printf("{\"what\": \"%s, list of %zu, %s\", \"pairs_per_second\": %.0f, \"alone\": %.0f, \"ratio\": %.2f, "
+         "\"flops_per_second\": %.4g}\n",
+         what, count, alternatives > 0 ? "3 alternatives" : "words of its own", best[1], best[0], best[1] / best[0],
+         best[1] / (double)count * list_operations(bytes, count));
   qe_scorer_free(scorer);
   qe_model_free(model);
   free(bytes);

@@ -56,6 +56,13 @@ for name in chrf bleu ter; do
 done
 "$QESTREL" tune --nbest nb --scores sc -o scores.json > report || fail "tune --scores: exit $?"
 grep -q '"Good"' scores.json || fail "--scores: $(cat scores.json)"
+cat > judge << 'J'
+awk -F '\t' 'NF == 3 { n = split($2, words, " "); bad = 0; for (i = 1; i <= n; i++) bad += words[i] == "wrong"; print -bad }'
+J
+"$QESTREL" tune --nbest nb --source src --reference ref --scores 'cmd:bash judge' -o command.json > report || fail "tune --scores cmd: exit $?"
+cmp scores.json command.json || fail "a command that gives the same scores gives other weights"
+"$QESTREL" tune --nbest nb --source src --scores cmd:false -o command.json > report 2> err && fail "a command that fails"
+grep -q 'cmd:false' err || fail "$(cat err)"
 "$QESTREL" tune --nbest nb --scores sc --features Noise -o noise.json > report || fail "tune --features: exit $?"
 [ "$(tr -d ' \n' < noise.json)" = '{}' ] || fail "noise got a weight: $(cat noise.json)"
 grep -q "decoder's order stays" report || fail "$(cat report)"

@@ -1,5 +1,6 @@
 --- qestrel tune
 local qe = require "qestrel"
+local command_scores = require "qestrel.command_scores"
 local lines = require "qestrel.lines"
 local lists = require "qestrel.lists"
 
@@ -10,7 +11,8 @@ function command.configure(parser)
   parser:option("--source", "Source sentences, a line each; a list's id is the number of its line, from 0. Default: "
     .. "the lists' own, where the format has them."):argname "FILE"
   parser:option("--reference", "References, a line each; may be given several times."):argname("FILE"):count "*"
-  parser:option("--scores", "In place of references: a score for every line of the lists, higher is better.")
+  parser:option("--scores", "In place of references: a score for every line of the lists, higher is better; or "
+    .. "cmd:COMMAND, which reads source, translation (and references, if given) and writes a score a line.")
     :argname "FILE"
   parser:option("--metric", "Corpus metric to raise (ter: to lower)."):argname("NAME"):default "chrf"
     :choices { "chrf", "chrf++", "bleu", "ter" }
@@ -44,9 +46,43 @@ local function open_references(self, paths)
   return self.references, problem
 end
 
+-- The lists as rows for a command: source, translation, references.
+local function write_rows(self, file)
+  local path, rows = self.arguments.nbest, 0
+  local nbest, problem = io.open(path, "rb")
+  if not nbest then return nil, problem end
+  local sources = self.arguments.source and lists.sources(self.arguments.source, "id")
+  local function source_of(list)
+    if sources then return sources:of(list) end
+    return list:source() or ""
+  end
+  local ok
+  ok, problem = lists.each(nbest, path, self.arguments, function(list)
+    local source, reason = source_of(list)
+    if not source then return nil, ("%s: %s"):format(lists.where(path, list), reason) end
+    local behind = self.references and self.references[tonumber(list:id()) + 1] or {}
+    for i = 1, #list do
+      file:write(table.concat({ source, list:get(i).text, table.unpack(behind) }, "\t"), "\n")
+    end
+    rows = rows + #list
+    return true
+  end)
+  nbest:close()
+  return ok and rows, problem
+end
+
 local function open_scores(self, path)
   local problem
-  self.scores, problem = lines.numbers(path)
+  local program = path:match "^cmd:(.*)$"
+  if program then
+    if #self.arguments.reference > 0 then
+      self.references, problem = lines.parallel(self.arguments.reference)
+      if not self.references then return nil, problem end
+    end
+    self.scores, problem = command_scores.run(program, function(file) return write_rows(self, file) end)
+  else
+    self.scores, problem = lines.numbers(path)
+  end
   self.metric_name = "mean"
   return self.scores, problem
 end
@@ -249,7 +285,8 @@ end
 local function make(arguments)
   local self = setmetatable({ arguments = arguments, lists = {}, dropped = {}, added = {}, used = 0 }, Evidence)
   local ok, problem
-  if (#arguments.reference > 0) == (arguments.scores ~= nil) then
+  local by_command = arguments.scores and arguments.scores:match "^cmd:"
+  if not by_command and (#arguments.reference > 0) == (arguments.scores ~= nil) then
     return nil, "either --reference or --scores is needed", 2
   end
   if arguments.scores then
