@@ -120,19 +120,28 @@ static int reranker_refused(lua_State *L) {
   return 1;
 }
 
+static int reranker_standard_error(lua_State *L) {
+  lua_pushnumber(L, qe_reranker_standard_error(check_reranker(L, 1)));
+  return 1;
+}
+
 static int reranker_truncated(lua_State *L) {
   lua_pushinteger(L, (lua_Integer)qe_reranker_truncated(check_reranker(L, 1)));
   return 1;
 }
 
 void open_reranker(lua_State *L) {
-  static const luaL_Reg methods[] = {
-    { "weights", reranker_weights },     { "guards", reranker_guards },
-    { "languages", reranker_languages }, { "quality", reranker_quality },
-    { "rerank", reranker_rerank },       { "contributions", reranker_contributions },
-    { "origin", reranker_origin },       { "refused", reranker_refused },
-    { "truncated", reranker_truncated }, { NULL, NULL }
-  };
+  static const luaL_Reg methods[] = { { "weights", reranker_weights },
+                                      { "guards", reranker_guards },
+                                      { "languages", reranker_languages },
+                                      { "quality", reranker_quality },
+                                      { "rerank", reranker_rerank },
+                                      { "contributions", reranker_contributions },
+                                      { "origin", reranker_origin },
+                                      { "refused", reranker_refused },
+                                      { "standard_error", reranker_standard_error },
+                                      { "truncated", reranker_truncated },
+                                      { NULL, NULL } };
   static const luaL_Reg functions[] = { { "reranker", reranker_new }, { NULL, NULL } };
   box_register(L, &reranker_kind, box_close, methods, NULL);
   luaL_setfuncs(L, functions, 0);

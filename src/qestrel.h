@@ -326,6 +326,8 @@ QE_API size_t qe_reranker_refused(const qe_reranker *reranker);
 ** weights are called. */
 QE_API const qe_weights *qe_reranker_used(const qe_reranker *reranker);
 QE_API const char *qe_reranker_origin(const qe_reranker *reranker);
+/* As qe_consensus_standard_error, of the last list; 0 where consensus was exact or nothing asked for it. */
+QE_API double qe_reranker_standard_error(const qe_reranker *reranker);
 QE_API size_t qe_reranker_truncated(const qe_reranker *reranker); /* as qe_scorer_truncated; 0 without a model */
 
 /* ------------------------------------------------------------------------------------------------------------

@@ -33,8 +33,9 @@ struct qe_reranker {
   qe_weights *defaults[CASES];
   const qe_weights *used;
   const char *used_origin;
-  char *origin;     /* of those given */
-  char quality[64]; /* name of the score, "" while only the weights ask for it */
+  char *origin;          /* of those given */
+  char quality[64];      /* name of the score, "" while only the weights ask for it */
+  double standard_error; /* of the last list's consensus */
   size_t refused_count;
   unsigned enabled; /* guards */
   int (*stop)(void *context);
@@ -132,6 +133,10 @@ const char *qe_reranker_origin(const qe_reranker *reranker) {
 
 size_t qe_reranker_refused(const qe_reranker *reranker) {
   return reranker->refused_count;
+}
+
+double qe_reranker_standard_error(const qe_reranker *reranker) {
+  return reranker->standard_error;
 }
 
 size_t qe_reranker_truncated(const qe_reranker *reranker) {
@@ -280,6 +285,7 @@ static int add_consensus(qe_reranker *reranker, qe_list *list, const char *name,
       qe_consensus_values(reranker->consensus, reranker->texts, list->count, weights, reranker->values);
   if (status != QE_OK)
     return error_set(&reranker->error, status, "%s", qe_consensus_error(reranker->consensus));
+  reranker->standard_error = qe_consensus_standard_error(reranker->consensus);
   return append(reranker, list, name);
 }
 
@@ -352,6 +358,7 @@ static size_t refuse(const unsigned *vetoes, size_t *order, double *totals) {
 int qe_rerank(qe_reranker *reranker, qe_list *list, size_t *order, double *totals, unsigned *vetoes) {
   error_clear(&reranker->error);
   reranker->refused_count = 0;
+  reranker->standard_error = 0;
   if (reranker->manifest.status != QE_OK)
     return error_set(&reranker->error, reranker->manifest.status, "%s", reranker->manifest.text);
   if (list->count == 0)

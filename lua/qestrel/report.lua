@@ -91,7 +91,7 @@ function report.new(arguments, reranker, sha256)
   local self = setmetatable({
     path = arguments.report, reranker = reranker, shadow = arguments.shadow, began = qe.clock(),
     counts = { lists = 0, hypotheses = 0, moved = 0, empty = 0, wins = 0, ties = 0, losses = 0 },
-    decided = {}, guards = {}, weights = {}, model = sha256,
+    decided = {}, guards = {}, weights = {}, model = sha256, sampled = 0, standard_error = 0,
   }, Report)
   if not self.path then return self end
   local problem
@@ -146,6 +146,11 @@ function Report:add(list, place, decision)
   local moved = list:get(pick).text ~= list:get(1).text
   count(self.weights, self.reranker:origin())
   self:count_guards(decision)
+  local deviation = self.reranker:standard_error()
+  if deviation > 0 then
+    self.sampled = self.sampled + 1
+    self.standard_error = math.max(self.standard_error, deviation)
+  end
   if moved then
     counts.moved = counts.moved + 1
     self:count_decider(list, pick)
@@ -181,6 +186,9 @@ function Report:text()
   row("refused by", "%s", listed(self.guards))
   row("weights", "%s", listed(self.weights))
   row("model", "%s", self.model or "none")
+  if self.sampled > 0 then
+    row("consensus", "of %d long lists from a sample, standard error at most %.4f", self.sampled, self.standard_error)
+  end
   if self.worth then
     local first, pick = self.worth:corpus "first", self.worth:corpus "pick"
     row(self.worth.name, "first choices %.4f, picks %.4f, difference %+.4f", first, pick, pick - first)
@@ -194,7 +202,7 @@ function Report:json()
   local object = {
     lists = c.lists, hypotheses = c.hypotheses, empty = c.empty, moved = c.moved, decided = self.decided,
     guards = self.guards, weights = self.weights, model = self.model, shadow = self.shadow or false,
-    seconds = qe.clock() - self.began,
+    seconds = qe.clock() - self.began, sampled = self.sampled, standard_error = self.standard_error,
   }
   if self.worth then
     object.metric = self.worth.name

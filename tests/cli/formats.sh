@@ -102,6 +102,11 @@ printf '1\n5\n2\n' > few
 "$QESTREL" rerank --weights total --quiet --scores few --report report < moses > out 2> err && fail "too few scores"
 grep -q 'few has 3 scores' err || fail "$(cat err)"
 
+# Consensus of a very long list comes from a sample, and its error is told.
+awk 'BEGIN { for (i = 0; i < 700; i++) printf "0 ||| word %d and %d ||| F0= 1 ||| -1\n", i, i * 7 % 701 }' > long
+"$QESTREL" rerank --quiet --report report < long > out || fail "a long list: exit $?"
+grep -qE '^consensus +of 1 long lists from a sample, standard error at most 0\.[0-9]*[1-9][0-9]*$' report || fail "sample: $(cat report)"
+
 # The shadow.
 "$QESTREL" rerank -m "$MODEL" --weights total --source source --quiet --shadow --log log --report report < moses > out || fail "shadow: exit $?"
 printf 'the hose\nsecond line\n' | cmp -s - out || fail "a shadow changed something: $(cat out)"
