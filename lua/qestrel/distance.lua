@@ -38,4 +38,28 @@ function distance.between(run, pass, batch, target, sigma)
   return teacher:kl(pass:tap "logits", temperature) * temperature ^ 2
 end
 
+--- The mean over pairs of the distances to several targets, each times its column NAME.weight (see qestrel.rows).
+-- @param targets array of { column, column of its standard deviations (optional) }
+function distance.mixed(run, batch, targets)
+  local pass, sum = run:forward(batch), nil
+  for _, target in ipairs(targets) do
+    local weighted = batch:column(run.tape, target[1] .. ".weight")
+      * distance.between(run, pass, batch, target[1], target[2])
+    sum = sum and sum + weighted or weighted
+  end
+  return sum:mean()
+end
+
+--- Logits of a target, rows x bins, centred: those of a Gaussian around it; without bins the log odds of its value.
+function distance.logits(run, batch, target, sigma)
+  local bins, values = run.options.bins, batch:column(run.tape, target)
+  if bins == 0 then
+    local inside = values:clamp(0.02, 0.98)
+    return inside:log() - inside:affine(-1, 1):log()
+  end
+  local list = values:values()
+  local logits = run.tape:constant(#list, bins, gaussian_logits(list, spreads_of(run, batch, sigma, #list), bins))
+  return logits - logits:mean "columns"
+end
+
 return distance

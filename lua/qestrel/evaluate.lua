@@ -43,10 +43,10 @@ function evaluate.columns(x, y, without_errors)
   return result
 end
 
---- The model's scores of all rows.
-function evaluate.scores(model, data, pool)
+--- The model's scores of all rows, or of an array of rows.
+function evaluate.scores(model, data, pool, rows)
   local scorer <close> = qe.scorer(model, pool)
-  return scorer:score_dataset(data)
+  return scorer:score_dataset(data, rows)
 end
 
 --- Measures of a model on a dataset with gold scores.

@@ -11,16 +11,20 @@ local function quantile(values, share)
   return values[math.max(1, math.ceil(share * #values))]
 end
 
+--- All training rows.
+function rows.all(run)
+  local list = {}
+  for i = 1, run.train:rows() do list[i] = i end
+  return list
+end
+
 --- Keeps the rows whose value is at most the quantile `share` of the column. Where the rows from `first_new` on
 -- exist (augmentation), only they are measured and dropped. Rows without a value are kept.
 -- @return array of rows
 function rows.below_quantile(run, column, share, first_new)
   local count, list, measured = run.train:rows(), {}, {}
   local values = run.train:column(column)
-  if share >= 1 then
-    for i = 1, count do list[i] = i end
-    return list
-  end
+  if share >= 1 then return rows.all(run) end
   if not values then
     error(("keep=%g: the teachers give no sigma; use several, or a score file with a second column"):format(share), 0)
   end
@@ -34,6 +38,17 @@ function rows.below_quantile(run, column, share, first_new)
   end
   run:say("noise filter: %d of %d rows kept (sigma at most %.6g)", #list, count, limit)
   return list
+end
+
+--- Sets every n-th row of a list apart (0: none).
+-- @return array of those set apart, array of the others
+function rows.set_apart(list, n)
+  local apart, rest = {}, {}
+  for i, row in ipairs(list) do
+    local into = n > 0 and i % n == 0 and apart or rest
+    into[#into + 1] = row
+  end
+  return apart, rest
 end
 
 --- Makes a column NAME.weight for every target in `weights` (NAME -> weight): where a row lacks a value its weight

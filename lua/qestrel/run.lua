@@ -87,6 +87,24 @@ function Run:scale_column(from, to, sigma_from, sigma_to)
   if sigma then self.train:set_column(sigma_to, scaled(sigma, low, high - low, false)) end
 end
 
+--- The same for several columns, in one common unit, so that they can be compared; `to` names each new column.
+function Run:scale_together(names, to)
+  local low, high = math.huge, -math.huge
+  for _, name in ipairs(names) do
+    local from, till = range(self.train:column(name))
+    low, high = math.min(low, from), math.max(high, till)
+  end
+  if low >= high then error(table.concat(names, ", ") .. " of the training data do not vary", 0) end
+  for i, name in ipairs(names) do
+    self.train:set_column(to[i], scaled(self.train:column(name), low, high - low, true))
+  end
+end
+
+--- The epoch of the stage that the next step belongs to, from 1.
+function Run:epoch()
+  return self.state.loop.step // self.batcher:batches() + 1
+end
+
 local function score_column(data)
   for _, name in ipairs { "teacher_score", "teacher" } do
     local values = data:column(name)

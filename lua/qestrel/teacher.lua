@@ -80,6 +80,17 @@ function teacher.apply(names, data, pool)
   return true
 end
 
+--- Gives `data` a column for each teacher, by the names in `to`, instead of their mean.
+-- @return true, or nil and a message
+function teacher.apply_each(names, data, pool, to)
+  for number, name in ipairs(names) do
+    local scores, problem = one(name, data, pool, number)
+    if not scores then return nil, problem end
+    data:set_column(to[number], scores)
+  end
+  return true
+end
+
 local function measured(metric, own, translation)
   metric:reference(type(own) == "table" and own or { own })
   return metric:direction() * metric:sentence(metric:statistics(translation)) / 100 + 0.0 -- not -0

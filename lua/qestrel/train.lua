@@ -6,7 +6,8 @@
 --    loss(run, batch)         -> 1 x 1 tensor on run.tape; the loop walks it back and steps the student
 --    after(run, batch)        optional, after every step
 --    step(run, batch, rate)   optional, instead of loss: does all of a step itself and returns a number to report
---    stages(run)              optional, -> array of { name, epochs, setup, loss, step, after }, run one after another
+--    stages(run)              optional, -> array of { name, epochs, rate, patience, rows, setup, loss, step, after },
+--                             run one after another, each from the best student of the one before, with a new optimiser
 --
 -- Whatever must outlast a step lives in run.state, which checkpoints save.
 -- @module qestrel.train
@@ -39,7 +40,7 @@ local function start_stage(run, stage)
   local o = run.options
   local params = run.student:params()
   run.optimiser = qe.optimiser(params, { rule = o.optimiser, weight_decay = o.decay }, run.pool)
-  run.batcher = qe.batcher(run.train, run.rows, o.batch, run:rng "data")
+  run.batcher = qe.batcher(run.train, stage.rows or run.rows, o.batch, run:rng "data")
   run.state.stage_objects = { optimiser = run.optimiser, batcher = run.batcher, best = params:values():clone() }
   run.state.loop = {
     epoch = 0, step = 0, loss_sum = 0.0, loss_count = 0, -- since the last evaluation
@@ -49,14 +50,15 @@ local function start_stage(run, stage)
   run.total_steps = stage.epochs * run.batcher:batches()
 end
 
-local function rate_at(run, step)
+local function rate_at(run, stage, step)
   local o = run.options
-  if step < o.warmup then return o.rate * (step + 1) / o.warmup end
+  local rate = stage.rate or o.rate
+  if step < o.warmup then return rate * (step + 1) / o.warmup end
   local share = (step - o.warmup) / math.max(1, run.total_steps - o.warmup)
-  if o.schedule == "linear" then return o.rate * (1 - share) end
-  if o.schedule == "cosine" then return o.rate * 0.5 * (1 + math.cos(math.pi * share)) end
+  if o.schedule == "linear" then return rate * (1 - share) end
+  if o.schedule == "cosine" then return rate * 0.5 * (1 + math.cos(math.pi * share)) end
   if o.schedule ~= "constant" then error(("--schedule=%s: none of constant, linear, cosine"):format(o.schedule), 0) end
-  return o.rate
+  return rate
 end
 
 local function default_step(run, stage, batch, rate)
@@ -72,7 +74,7 @@ end
 local function one_step(run, stage, batch)
   local loop = run.state.loop
   run.tape:reset()
-  local rate = rate_at(run, loop.step)
+  local rate = rate_at(run, stage, loop.step)
   local value = stage.step and stage.step(run, batch, rate) or default_step(run, stage, batch, rate)
   if stage.after then stage.after(run, batch) end
   loop.step = loop.step + 1
@@ -80,7 +82,7 @@ local function one_step(run, stage, batch)
 end
 
 -- Keeps the best student; says whether to stop.
-local function evaluate(run)
+local function evaluate(run, stage)
   local loop, best = run.state.loop, run.state.stage_objects.best
   local pearson = qe.pearson(run:dev_scores(), run.dev:column "gold")
   loop.pearson = pearson == pearson and pearson or -2.0
@@ -93,7 +95,7 @@ local function evaluate(run)
   end
   progress.evaluated(run)
   loop.loss_sum, loop.loss_count = 0.0, 0
-  return loop.waited >= run.options.patience
+  return loop.waited >= (stage.patience or run.options.patience)
 end
 
 -- Evaluations fall on the last batch of each of `evaluations` equal parts of an epoch.
@@ -131,7 +133,7 @@ local function run_stage(run, stage)
     local batch <close> = next_batch(run)
     one_step(run, stage, batch)
     loop.epoch = (loop.step - 1) // run.batcher:batches() + 1
-    if due(run) then loop.finished = evaluate(run) end
+    if due(run) then loop.finished = evaluate(run, stage) end
     progress.step(run)
     save_when_due(run)
   end

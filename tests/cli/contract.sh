@@ -104,6 +104,10 @@ expect 1 '*' 'needs the source' "$QESTREL" rerank -m "$MODEL"
 : > in
 expect 0 $'\n\n' '' "$QESTREL" rerank --source source
 
+expect 0 '*' '' "$QESTREL" train annealing --help
+grep -q -- '--tau-max=7' out && ! grep -q -- '--augment=' out || { echo "train annealing --help: $(cat out)" && failures=$((failures + 1)); }
+expect 2 '' 'no recipe nothing; shipped are gold' "$QESTREL" train nothing --help
+
 # ---- archives
 expect 0 '*' '' "$QESTREL" verify "$MODEL"
 expect 0 '*' '' "$QESTREL" inspect "$MODEL"

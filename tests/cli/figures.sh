@@ -1,6 +1,10 @@
 #!/usr/bin/env bash
 # The figures of examples/rerank on real lists: consensus beats the random pick, tuned fusion is never below consensus.
 set -uo pipefail
+case $BUILD_DIR in
+*/release) ;;
+*) echo "skipped: not a release build" && exit 0 ;;
+esac
 data=$SOURCE_DIR/../shared/data
 [ -d "$data/mt-lists" ] && [ -d "$data/mqm-lists" ] || { echo "skipped: ../shared/data has no mt-lists and mqm-lists" && exit 0; }
 folder=$(mktemp -d)

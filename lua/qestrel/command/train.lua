@@ -5,6 +5,8 @@ local train = require "qestrel.train"
 
 local command = { summary = "Train a student with a distillation recipe." }
 
+local SHIPPED = { "gold", "kd", "annealing", "route" }
+
 local KNOWN = { data = true, train = true, dev = true, test = true, teacher = true, seed = true, threads = true,
                 output = true, help = true, resume = true }
 
@@ -13,7 +15,8 @@ local function load_recipe(name)
     local ok, recipe = pcall(require, "qestrel.recipes." .. name)
     if ok then return recipe end
     if recipe:find("module 'qestrel.recipes." .. name .. "' not found", 1, true) then
-      return nil, ("no recipe %s; shipped are gold and kd, or give the path of a .lua file"):format(name)
+      return nil, ("no recipe %s; shipped are %s, or give the path of a .lua file"):format(
+        name, table.concat(SHIPPED, ", "))
     end
     error(recipe, 0)
   end
@@ -25,9 +28,21 @@ local function load_recipe(name)
   return recipe
 end
 
+-- What --help says of options: those of every recipe, and of the one that was named, or of all that are shipped.
+local function help_of(recipes)
+  local parts = { "Options of every recipe, as --name=value:\n" .. options.help(options.common) }
+  for _, recipe in ipairs(recipes) do
+    if recipe.options then
+      parts[#parts + 1] = ("Options of %s:\n%s"):format(recipe.name, options.help(recipe.options))
+    end
+  end
+  return table.concat(parts, "\n\n")
+end
+
 --- Takes the options of recipes, `--name=value`, out of the arguments: they are not known before the recipe is.
 function command.prepare(arguments)
   local rest, given, help = {}, {}, false
+  command.named = nil
   for i, argument in ipairs(arguments) do
     local name, value = argument:match "^%-%-([%w_-]+)=(.*)$"
     name = name or argument:match "^%-%-([%w_-]+)$"
@@ -42,23 +57,33 @@ function command.prepare(arguments)
       given[name] = value or ""
     end
   end
+  if help and rest[2] and not rest[2]:match "^%-" then
+    local problem
+    command.named, problem = load_recipe(rest[2])
+    if not command.named then return nil, nil, "train: " .. problem end
+  end
   return rest, given
 end
 
 function command.configure(parser)
-  parser:argument("recipe", "A shipped recipe (gold, kd) or a .lua file.")
+  parser:argument("recipe", ("A shipped recipe (%s) or a .lua file; with --help, its options are listed."):format(
+    table.concat(SHIPPED, ", ")))
   parser:option("--data", "Folder of one MLQE-PE language pair."):argname "DIR"
   parser:option("--train", "TSV file to train on, instead of --data."):argname "FILE"
   parser:option("--dev", "TSV file to choose the student on."):argname "FILE"
   parser:option("--test", "TSV file to report on."):argname "FILE"
-  parser:option("--teacher", "FILE.tsv (scores by index), FILE.qe or cmd:COMMAND; several are an ensemble.")
+  parser:option("--teacher", "FILE.tsv (scores by index), FILE.qe or cmd:COMMAND; several are an ensemble, or the "
+    .. "anchors of route.")
     :argname("T"):count "*"
   parser:option("-o --output", "The archive to write."):argname("OUT.qe"):count "1"
   parser:option("--seed", "Of all random numbers."):argname("N"):convert(math.tointeger):default "1"
   parser:option("--threads", "Threads; they do not change the result."):argname("N"):convert(math.tointeger):default "1"
   parser:flag("--resume", "Go on from the checkpoint OUT.qe.checkpoint.")
-  parser:epilog("Options of every recipe, as --name=value:\n" .. options.help(options.common)
-    .. "\n\nOptions of kd:\n" .. options.help(require("qestrel.recipes.kd").options))
+  local recipes = { command.named }
+  if not command.named then
+    for i, name in ipairs(SHIPPED) do recipes[i] = require("qestrel.recipes." .. name) end
+  end
+  parser:epilog(help_of(recipes))
 end
 
 local function test_line(model, path, gold)

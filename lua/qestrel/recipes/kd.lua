@@ -27,12 +27,7 @@ function kd.setup(run)
 end
 
 function kd.loss(run, batch)
-  local pass = run:forward(batch)
-  local teacher = distance.between(run, pass, batch, "teacher_target", "teacher_spread")
-  local gold = distance.between(run, pass, batch, "gold_target")
-  local teacher_weight = batch:column(run.tape, "teacher_target.weight")
-  local gold_weight = batch:column(run.tape, "gold_target.weight")
-  return (teacher_weight * teacher + gold_weight * gold):mean()
+  return distance.mixed(run, batch, { { "teacher_target", "teacher_spread" }, { "gold_target" } })
 end
 
 return kd

@@ -1,0 +1,253 @@
+-- Recipes beside gold and kd: for each its off-switch (bit for bit what it is without its mechanism), what its
+-- mechanism promises, a shuffle control, and a stop in the middle that resumes to the same model (methods.md D).
+package.path = (os.getenv "SOURCE_DIR" or ".") .. "/tests/lua/?.lua;" .. package.path
+local qe = require "qestrel"
+local support = require "support"
+local train = require "qestrel.train"
+local test, equal = support.test, support.equal
+local annealing, route = require "qestrel.recipes.annealing", require "qestrel.recipes.route"
+
+local SMALL = {
+  buckets = 257, embedding = 8, hidden = 6, attention = 8, epochs = 4, evaluations = 1, storage = "f32", patience = 99,
+}
+
+local function options(extra)
+  local list = {}
+  for _, source in ipairs { SMALL, extra or {} } do
+    for name, value in pairs(source) do list[name] = value end
+  end
+  return list
+end
+
+local function write_scores(path, scores)
+  local lines = { "index\tteacher_score" }
+  for i, score in ipairs(scores) do lines[i + 1] = ("%d\t%.6f"):format(i - 1, score) end
+  support.write(path, table.concat(lines, "\n") .. "\n")
+end
+
+-- Data with noisy gold, and a teacher's scores at three points of its way: flat and wavering first, the truth last.
+local function make_data(folder)
+  local rows, dev = support.generate.rows(qe, 200, 1), support.generate.rows(qe, 80, 2)
+  local rng, truth = qe.rng(1, "anchors"), {}
+  for i, row in ipairs(rows) do truth[i] = row[3] end
+  support.generate.write(folder .. "/train.tsv", rows, { score = support.generate.judged(qe, rows, 0.2, 1) })
+  local exact = {}
+  for i, row in ipairs(dev) do exact[i] = row[3] end
+  support.generate.write(folder .. "/dev.tsv", dev, { score = exact })
+  for anchor = 1, 3 do
+    local scores = {}
+    for i, value in ipairs(truth) do
+      scores[i] = 0.6 + (value - 0.6) * anchor / 3 + 0.1 * (1 - anchor / 3) * rng:normal()
+    end
+    write_scores(("%s/anchor%d.tsv"):format(folder, anchor), scores)
+  end
+  rng:shuffle(truth)
+  write_scores(folder .. "/shuffled.tsv", truth)
+end
+
+local function request(folder, extra, ...)
+  local teachers = {}
+  for i, name in ipairs { ... } do teachers[i] = folder .. "/" .. name .. ".tsv" end
+  return {
+    train = folder .. "/train.tsv", dev = folder .. "/dev.tsv", seed = 3, quiet = true, options = options(extra),
+    teachers = teachers,
+  }
+end
+
+local function weights(recipe, wanted)
+  local model = assert(train.run(recipe, wanted))
+  return model:params():values():bytes()
+end
+
+local function changed(recipe, with)
+  local copy = {}
+  for key, value in pairs(recipe) do copy[key] = value end
+  for key, value in pairs(with) do copy[key] = value end
+  return copy
+end
+
+-- Runs whole, then stopped after `stop` steps and resumed.
+local function check_resume(recipe, make, stop)
+  support.with_folder(function(folder)
+    make_data(folder)
+    local whole = make(folder)
+    whole.output = folder .. "/whole.qe"
+    assert(train.run(recipe, whole))
+    local steps, own = 0, recipe.after
+    local cut = make(folder)
+    cut.output = folder .. "/cut.qe"
+    local counting = changed(recipe, { after = function(...)
+      if own then own(...) end
+      steps = steps + 1
+      if steps == stop then error("stopped here", 0) end
+    end })
+    support.raises("stopped here", train.run, counting, cut)
+    cut.resume = true
+    assert(train.run(recipe, cut))
+    equal(support.read(cut.output) == support.read(whole.output), true, "archive of " .. recipe.name)
+  end)
+end
+
+-- ---- annealing ----
+
+test("annealing: Phi rises in equal steps", function()
+  for epochs = 7, 30 do
+    local seen, last = {}, 0
+    for epoch = 1, epochs do
+      local phi = annealing.phi(epoch, epochs, 7)
+      equal(phi >= last, true, "rises")
+      last = phi
+      seen[("%.6f"):format(phi)] = true
+    end
+    local count = 0
+    for _ in pairs(seen) do count = count + 1 end
+    equal(count, 7, "as many steps as tau_max")
+    equal(annealing.phi(1, epochs, 7), 1 - 6 / 7)
+    equal(last, 1.0)
+  end
+  equal(annealing.phi(1, 9, 1), 1.0)
+end)
+
+-- The same two stages written out, without a schedule.
+local function two_stages()
+  local distance, rows = require "qestrel.distance", require "qestrel.rows"
+  local recipe = { name = "two-stages", teacher = true, options = annealing.options }
+  function recipe.setup(run)
+    run:scale_column("gold", "target")
+    run:scale_column("teacher", "teacher_target", "teacher_sigma", "teacher_spread")
+    run.rows = rows.all(run)
+  end
+  function recipe.stages(run)
+    local function imitate(_, batch)
+      local teacher = distance.logits(run, batch, "teacher_target", "teacher_spread")
+      return run:forward(batch):tap("logits"):squared_error(teacher):mean()
+    end
+    local function fine(_, batch)
+      return distance.between(run, run:forward(batch), batch, "target"):mean()
+    end
+    local o = run.options
+    return { { name = "imitate", loss = imitate },
+             { name = "fine", loss = fine, epochs = o.fine_epochs, rate = o.fine_rate } }
+  end
+  return recipe
+end
+
+for _, bins in ipairs { 0, 7 } do
+  test("annealing: tau_max 1 is imitation and fine-tuning, with bins " .. bins, function()
+    support.with_folder(function(folder)
+      make_data(folder)
+      local function run(recipe, extra)
+        local o = { bins = bins, fine_epochs = 2, tau_max = 4 }
+        for name, value in pairs(extra) do o[name] = value end
+        return weights(recipe, request(folder, o, "anchor3"))
+      end
+      local plain = run(two_stages(), {})
+      equal(run("annealing", { tau_max = 1 }) == plain, true, "off")
+      local annealed = run("annealing", {})
+      equal(annealed == plain, false, "annealed")
+      equal(run("annealing", { phi = 0.5 }) == annealed, false, "a fixed Phi")
+    end)
+  end)
+end
+
+test("annealing: fine-tuning does not read the teacher, imitation not gold", function()
+  support.with_folder(function(folder)
+    make_data(folder)
+    local seen = {}
+    local recipe = changed(annealing, { stages = function(run)
+      local list = annealing.stages(run)
+      for _, stage in ipairs(list) do
+        local loss = stage.loss
+        stage.loss = function(inner, batch)
+          local watched = setmetatable({}, { __index = batch })
+          watched.column = function(_, tape, name)
+            seen[stage.name .. " " .. name] = true
+            return batch:column(tape, name)
+          end
+          watched.rows = function() return batch:rows() end
+          inner.forward = function(_, _) return getmetatable(inner).__index.forward(inner, batch) end
+          return loss(inner, watched)
+        end
+      end
+      return list
+    end })
+    assert(train.run(recipe, request(folder, { fine_epochs = 1, tau_max = 2 }, "anchor3")))
+    equal(seen["annealing teacher_target"], true)
+    equal(seen["annealing target"], nil)
+    equal(seen["fine-tuning target"], true)
+    equal(seen["fine-tuning teacher_target"], nil)
+  end)
+end)
+
+test("annealing: another teacher, another student; wrong temperatures", function()
+  support.with_folder(function(folder)
+    make_data(folder)
+    local o = { tau_max = 2, fine_epochs = 1 }
+    local honest = weights("annealing", request(folder, o, "anchor3"))
+    equal(weights("annealing", request(folder, o, "shuffled")) == honest, false)
+    support.raises("expected 1 to the number of epochs, 4", train.run, "annealing",
+      request(folder, { tau_max = 5 }, "anchor3"))
+    support.raises("needs a --teacher", train.run, "annealing", request(folder, { tau_max = 2 }))
+  end)
+end)
+
+test("annealing: resumes in both stages", function()
+  local function make(folder)
+    return request(folder, { epochs = 10, fine_epochs = 10, tau_max = 5, batch = 16 }, "anchor3")
+  end
+  check_resume(annealing, make, 105)
+  check_resume(annealing, make, 233)
+end)
+
+-- ---- route ----
+
+test("route: one anchor is plain kd", function()
+  support.with_folder(function(folder)
+    make_data(folder)
+    for _, alpha in ipairs { 1, 0.5 } do
+      local kd = weights("kd", request(folder, { alpha = alpha }, "anchor3"))
+      equal(weights("route", request(folder, { alpha = alpha }, "anchor3")) == kd, true, "one anchor")
+      equal(weights("route", request(folder, { alpha = alpha }, "anchor1", "anchor2", "anchor3")) == kd, false, "three")
+      equal(weights("route", request(folder, { alpha = alpha, anchors = 1 }, "anchor1", "anchor3")) == kd, true,
+        "of two the last one, where their common scale is its own")
+    end
+  end)
+end)
+
+test("route: order matters, and stages share the epochs", function()
+  support.with_folder(function(folder)
+    make_data(folder)
+    local function anchors_of(extra, ...)
+      local seen = {}
+      local recipe = changed(route, { after = function(run) seen[#seen + 1] = run.state.anchor end })
+      local model = assert(train.run(recipe, request(folder, extra, ...)))
+      return table.concat(seen, ""), model:params():values():bytes()
+    end
+    local forward, one = anchors_of({ epochs = 3 }, "anchor1", "anchor2", "anchor3")
+    equal(forward, ("1"):rep(7) .. ("2"):rep(7) .. ("3"):rep(7))
+    local _, other = anchors_of({ epochs = 3 }, "anchor3", "anchor2", "anchor1")
+    equal(one == other, false, "in reverse")
+    equal((anchors_of({ epochs = 4, anchors = 2 }, "anchor1", "anchor2", "anchor3")),
+      ("2"):rep(14) .. ("3"):rep(14))
+    local greedy = anchors_of({ epochs = 3, delta = 0.8 }, "anchor1", "anchor2", "anchor3")
+    equal(greedy:sub(1, 1), "1")
+    equal(greedy:sub(-1), "3")
+    equal((anchors_of({ epochs = 3, delta = 1e-9 }, "anchor1", "anchor2", "anchor3")):find "12", nil,
+      "a threshold that everything passes goes to the end at once")
+    equal((anchors_of({ epochs = 3, delta = 1e9 }, "anchor1", "anchor2", "anchor3")):match "12+3+$" ~= nil, true,
+      "one that nothing passes goes one by one")
+    support.raises("route needs --teacher", train.run, "route", request(folder, {}))
+  end)
+end)
+
+test("route: resumes in any stage", function()
+  for _, delta in ipairs { 0, 0.8 } do
+    local function make(folder)
+      return request(folder, { epochs = 30, batch = 16, delta = delta }, "anchor1", "anchor2", "anchor3")
+    end
+    check_resume(route, make, 104)
+    check_resume(route, make, 347)
+  end
+end)
+
+support.finish()
