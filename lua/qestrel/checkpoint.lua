@@ -42,10 +42,12 @@ local readers = {
   optimiser = set_optimiser,
 }
 
+-- Strings, or the places of an array.
 local function sorted_keys(tree)
   local keys = {}
   for key in pairs(tree) do
-    assert(type(key) == "string", "keys of a run's state are strings")
+    local kind = math.type(key) or type(key)
+    assert(kind == "string" or kind == "integer" and #tree > 0, "keys of a run's state are strings, or it is an array")
     keys[#keys + 1] = key
   end
   table.sort(keys)
@@ -55,7 +57,7 @@ end
 -- Objects of the tree, each with the path of keys that leads to it.
 local function each_object(tree, visit, path)
   for _, key in ipairs(sorted_keys(tree)) do
-    local here = path and path .. "." .. key or key
+    local here = path and path .. "." .. key or tostring(key)
     local value = tree[key]
     if type(value) == "userdata" then
       visit(here, value, kind_of(value))

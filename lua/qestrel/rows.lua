@@ -51,6 +51,18 @@ function rows.set_apart(list, n)
   return apart, rest
 end
 
+--- Deals a list out into so many parts, disjoint and of like size, in an order that `rng` draws.
+-- @return array of arrays
+function rows.deal(list, parts, rng)
+  local copy, dealt = table.move(list, 1, #list, 1, {}), {}
+  if parts == 1 then return { copy } end
+  rng:shuffle(copy)
+  for i = 1, parts do dealt[i] = {} end
+  for i, row in ipairs(copy) do table.insert(dealt[(i - 1) % parts + 1], row) end
+  for i = 1, parts do table.sort(dealt[i]) end
+  return dealt
+end
+
 --- Makes a column NAME.weight for every target in `weights` (NAME -> weight): where a row lacks a value its weight
 -- goes to the targets that it has, and the value becomes 0. Rows whose weight is 0 altogether are dropped.
 -- @return array of rows, from run.rows

@@ -4,7 +4,7 @@
 --    name, options            see qestrel.options
 --    setup(run)               columns, further models, anything that run.state shall hold
 --    loss(run, batch)         -> 1 x 1 tensor on run.tape; the loop walks it back and steps the student
---    after(run, batch)        optional, after every step
+--    after(run, batch, rate)  optional, after every step
 --    step(run, batch, rate)   optional, instead of loss: does all of a step itself and returns a number to report
 --    stages(run)              optional, -> array of { name, epochs, rate, patience, rows, setup, loss, step, after },
 --                             run one after another, each from the best student of the one before, with a new optimiser
@@ -76,7 +76,7 @@ local function one_step(run, stage, batch)
   run.tape:reset()
   local rate = rate_at(run, stage, loop.step)
   local value = stage.step and stage.step(run, batch, rate) or default_step(run, stage, batch, rate)
-  if stage.after then stage.after(run, batch) end
+  if stage.after then stage.after(run, batch, rate) end
   loop.step = loop.step + 1
   loop.loss_sum, loop.loss_count = loop.loss_sum + value, loop.loss_count + 1
 end

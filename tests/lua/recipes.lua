@@ -250,4 +250,67 @@ test("route: resumes in any stage", function()
   end
 end)
 
+-- ---- codistillation ----
+
+local codistillation = require "qestrel.recipes.codistillation"
+
+test("codistillation: without the peers' weight it is gold on a shard", function()
+  support.with_folder(function(folder)
+    make_data(folder)
+    local rows = require "qestrel.rows"
+    local gold = require "qestrel.recipes.gold"
+    local on_shard = changed(gold, { setup = function(run)
+      gold.setup(run)
+      run.rows = rows.deal(rows.all(run), 2, run:rng "shards")[1]
+      equal(#run.rows, 100, "half of the rows")
+    end })
+    local alone = weights(on_shard, request(folder, {}))
+    local function run(extra) return weights("codistillation", request(folder, extra)) end
+    equal(run { weight = 0 } == alone, true, "weight 0")
+    equal(run { burn_in = 1000 } == alone, true, "always burning in")
+    local together = run { burn_in = 2, refresh = 3 }
+    equal(together == alone, false, "together")
+    equal(run { burn_in = 2, refresh = 4 } == together, false, "other copies")
+    equal(run { burn_in = 2, refresh = 3, peers = 3 } == together, false, "three")
+    equal(run { burn_in = 2, refresh = 3, shards_of_data = false } == together, false, "all rows for everyone")
+  end)
+end)
+
+test("codistillation: copies change when they are due, and only then", function()
+  support.with_folder(function(folder)
+    make_data(folder)
+    local changes, before, peers = {}, nil, nil
+    local recipe = changed(codistillation, { after = function(run, ...)
+      codistillation.after(run, ...)
+      local now = qe.sha256(run.state.stale[1]:bytes()) .. qe.sha256(run.state.stale[2]:bytes())
+      if before and now ~= before then changes[#changes + 1] = run.state.loop.step + 1 end
+      before = now
+      peers = run.peers
+      equal(qe.sha256(peers[1]:params():values():bytes()) ~= qe.sha256(peers[2]:params():values():bytes()), true)
+    end })
+    assert(train.run(recipe, request(folder, { burn_in = 1, refresh = 5, batch = 16, epochs = 3 })))
+    equal(table.concat(changes, " "), "5 10 15 20")
+  end)
+end)
+
+test("codistillation: shards are disjoint and complete", function()
+  local rows = require "qestrel.rows"
+  local list, seen, count = {}, {}, 0
+  for i = 1, 103 do list[i] = i end
+  for _, shard in ipairs(rows.deal(list, 4, qe.rng(1, "deal"))) do
+    equal(#shard == 25 or #shard == 26, true)
+    for _, row in ipairs(shard) do
+      equal(seen[row], nil)
+      seen[row], count = true, count + 1
+    end
+  end
+  equal(count, 103)
+end)
+
+test("codistillation: resumes", function()
+  check_resume(codistillation, function(folder)
+    return request(folder, { epochs = 30, batch = 16, burn_in = 20, refresh = 30 })
+  end, 131)
+end)
+
 support.finish()
