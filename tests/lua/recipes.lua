@@ -313,4 +313,110 @@ test("codistillation: resumes", function()
   end, 131)
 end)
 
+-- ---- metadistil ----
+
+local meta, metadistil = require "qestrel.meta", require "qestrel.recipes.metadistil"
+
+local function with_teacher(folder, extra)
+  local path = folder .. "/teacher.qe"
+  local file = io.open(path)
+  if file then
+    file:close()
+  else
+    local wanted = request(folder, { hidden = 8 })
+    wanted.output = path
+    assert(train.run("gold", wanted))
+  end
+  local wanted = request(folder, extra)
+  wanted.teachers = { path }
+  return wanted
+end
+
+-- Plain distillation from a living teacher that stays as it is.
+local function living_kd()
+  local rows = require "qestrel.rows"
+  local recipe = { name = "living-kd", options = metadistil.options }
+  function recipe.setup(run)
+    run.teacher = assert(qe.open(run.teachers[1]))
+    run:scale_column("gold", "target")
+    run.quiz, run.rows = rows.set_apart(rows.all(run), run.options.quiz)
+  end
+  function recipe.loss(run, batch)
+    local told = run.teacher:forward(run.tape, batch, { no_gradient = true }):tap "score"
+    local alpha, score = run.options.alpha, run:forward(batch):tap "score"
+    return (score:squared_error(told) * alpha
+      + score:squared_error(batch:column(run.tape, "target")) * (1 - alpha)):mean()
+  end
+  return recipe
+end
+
+test("metadistil: with a teacher that does not learn it is plain distillation", function()
+  support.with_folder(function(folder)
+    make_data(folder)
+    local plain = weights(living_kd(), with_teacher(folder, {}))
+    equal(weights("metadistil", with_teacher(folder, { teacher_rate = 0 })) == plain, true, "off")
+    local taught = weights("metadistil", with_teacher(folder, { teacher_rate = 0.01 }))
+    equal(taught == plain, false, "on")
+    equal(weights("metadistil", with_teacher(folder, { teacher_rate = 0.01, quiz = 4 })) == taught, false, "other quiz")
+    support.raises("needs --teacher", train.run, "metadistil", request(folder, {}))
+  end)
+end)
+
+-- The whole inner step with one of the teacher's scores moved to either side.
+local function brute_force(run, batch, quiz, told, i)
+  local params, stream = run.student:params(), run:rng "student.dropout"
+  local theta, here, sides = params:values():clone(), stream:save(), {}
+  for k, sign in ipairs { 1, -1 } do
+    local moved = table.move(told, 1, #told, 1, {})
+    moved[i] = moved[i] + sign * 0.5
+    stream:restore(here)
+    run.tape:reset()
+    metadistil.distil(run, batch, moved):backward()
+    params:values():axpy(-run.options.pilot_rate, params:gradient())
+    params:zero_gradient()
+    run.tape:reset()
+    local answer = run.student:forward(run.tape, quiz):tap "score"
+    sides[k] = answer:squared_error(quiz:column(run.tape, "target")):mean():item()
+    params:values():copy(theta)
+  end
+  stream:restore(here)
+  run.tape:reset()
+  return sides[1] - sides[2]
+end
+
+test("metadistil: the gradient is that of the whole inner step, and leaves no trace", function()
+  support.with_folder(function(folder)
+    make_data(folder)
+    local checked = 0
+    local recipe = changed(metadistil, { step = function(run, batch, rate)
+      if run.state.loop.step == 3 then
+        local params, stream = run.student:params(), run:rng "student.dropout"
+        local before, drawn = qe.sha256(params:values():bytes()), stream:save()
+        local told = run.teacher:forward(run.tape, batch, { no_gradient = true }):tap("score"):values()
+        local quiz <close> = run.state.quiz:next() or run.state.quiz:next()
+        local gradient = meta.gradient(run, batch, quiz, function() return metadistil.distil(run, batch, told) end)
+        equal(qe.sha256(params:values():bytes()), before, "the student is as before")
+        equal(stream:save() == drawn, true, "and its dropout")
+        local difference, size = 0, 0
+        for i = 1, #told do
+          local expected = brute_force(run, batch, quiz, told, i)
+          difference, size = difference + (gradient[i] - expected) ^ 2, size + expected ^ 2
+        end
+        equal(math.sqrt(difference / size) < 0.02, true, ("relative error %g"):format(math.sqrt(difference / size)))
+        checked = checked + 1
+      end
+      run.tape:reset()
+      return metadistil.step(run, batch, rate)
+    end })
+    assert(train.run(recipe, with_teacher(folder, { epochs = 1, pilot_rate = 1, batch = 16 })))
+    equal(checked, 1)
+  end)
+end)
+
+test("metadistil: resumes", function()
+  check_resume(metadistil, function(folder)
+    return with_teacher(folder, { epochs = 30, batch = 16, teacher_rate = 0.01 })
+  end, 117)
+end)
+
 support.finish()
