@@ -73,7 +73,7 @@ local function scaled(values, low, width, shift)
 end
 
 --- Column `to` = column `from` of the training data, scaled to 0..1 by its own range (fitted on these rows alone);
--- `sigma_to` = `sigma_from` in the same unit, where that column exists.
+-- `sigma_to` = `sigma_from` in the same unit, where that column exists. Returns low and width of the range.
 function Run:scale_column(from, to, sigma_from, sigma_to)
   local values = self.train:column(from)
   if not values then
@@ -85,6 +85,7 @@ function Run:scale_column(from, to, sigma_from, sigma_to)
   self.train:set_column(to, scaled(values, low, high - low, true))
   local sigma = sigma_from and self.train:column(sigma_from)
   if sigma then self.train:set_column(sigma_to, scaled(sigma, low, high - low, false)) end
+  return low, high - low
 end
 
 --- The same for several columns, in one common unit, so that they can be compared; `to` names each new column.

@@ -419,4 +419,26 @@ test("metadistil: resumes", function()
   end, 117)
 end)
 
+-- ---- policies ----
+
+local policy = require "qestrel.policy"
+
+test("policy: learns a bandit of two contexts", function()
+  local own, rng, right = policy.new(3, 0.5), qe.rng(5, "bandit"), 0
+  for round = 1, 600 do
+    local steps = {}
+    for i = 1, 8 do
+      local context = rng:below(2)
+      local state = { context + 0.0, 1.0 - context, 1.0 }
+      local yes = policy.act(own, state, rng)
+      local reward = (yes == (context == 1)) and 1.0 or 0.0
+      if round > 500 then right = right + reward end
+      steps[i] = { state = state, yes = yes, reward = reward + 0.3 * rng:normal() }
+    end
+    policy.learn(own, steps, 0.5)
+  end
+  equal(right / 800 >= 0.95, true, ("best action in %.3f of the rounds"):format(right / 800))
+  equal(math.abs(policy.probability(policy.new(4, 0.7), { 3, 2, 1, 1 }) - 0.7) < 1e-12, true)
+end)
+
 support.finish()
