@@ -22,10 +22,18 @@ local train = {}
 
 local CHECKPOINT_STEPS, CHECKPOINT_SECONDS = 100, 10
 
+-- Calls a part of a recipe; what it raises gets the recipe's name.
+local function call(run, part, ...)
+  local result = table.pack(pcall(part, run, ...))
+  if result[1] then return table.unpack(result, 2, result.n) end
+  if type(result[2]) ~= "string" then error(result[2], 0) end
+  error(("recipe %s: %s"):format(run.recipe.name, result[2]), 0)
+end
+
 local function stages_of(run)
   local recipe = run.recipe
   local whole = { name = recipe.name, loss = recipe.loss, step = recipe.step, after = recipe.after }
-  local list = recipe.stages and recipe.stages(run) or { whole }
+  local list = recipe.stages and call(run, recipe.stages) or { whole }
   for _, stage in ipairs(list) do
     stage.epochs = stage.epochs or run.options.epochs
     stage.step = stage.step or recipe.step
@@ -46,7 +54,7 @@ local function start_stage(run, stage)
     epoch = 0, step = 0, loss_sum = 0.0, loss_count = 0, -- since the last evaluation
     best_pearson = -2.0, best_epoch = 0.0, evaluated = 0, waited = 0, finished = false,
   }
-  if stage.setup then stage.setup(run) end
+  if stage.setup then call(run, stage.setup) end
   run.total_steps = stage.epochs * run.batcher:batches()
 end
 
@@ -61,9 +69,22 @@ local function rate_at(run, stage, step)
   return rate
 end
 
-local function default_step(run, stage, batch, rate)
-  local loss = stage.loss(run, batch)
+-- The number of a loss that is one, and finite.
+local function checked(run, loss)
+  local kind = type(loss)
+  local shape = kind == "userdata" and ("%d x %d"):format(loss:rows(), loss:cols()) or kind
+  if shape ~= "1 x 1" then error(("loss gave %s, expected a 1 x 1 tensor"):format(shape), 0) end
   local value = loss:item()
+  if value ~= value or math.abs(value) == math.huge then
+    local what = value ~= value and "not a number" or "infinite"
+    error(("step %d: the loss is %s"):format(run.state.loop.step + 1, what), 0)
+  end
+  return value
+end
+
+local function default_step(run, batch, rate, stage)
+  local loss = stage.loss(run, batch)
+  local value = checked(run, loss)
   loss:backward()
   if run.options.clip > 0 then run.student:params():gradient():clip(run.options.clip) end
   local ok, problem = run.optimiser:step(rate)
@@ -75,8 +96,8 @@ local function one_step(run, stage, batch)
   local loop = run.state.loop
   run.tape:reset()
   local rate = rate_at(run, stage, loop.step)
-  local value = stage.step and stage.step(run, batch, rate) or default_step(run, stage, batch, rate)
-  if stage.after then stage.after(run, batch, rate) end
+  local value = call(run, stage.step or default_step, batch, rate, stage)
+  if stage.after then call(run, stage.after, batch, rate) end
   loop.step = loop.step + 1
   loop.loss_sum, loop.loss_count = loop.loss_sum + value, loop.loss_count + 1
 end
@@ -186,7 +207,7 @@ local function run_stages(run, resume)
       end
       run_stage(run, list[number])
     elseif list[number].setup then
-      list[number].setup(run)
+      call(run, list[number].setup)
     end
   end
 end
@@ -206,7 +227,7 @@ function train.run(recipe, request)
   local run
   run, problem = Run.new(recipe, request)
   if not run then return nil, problem end
-  if recipe.setup then recipe.setup(run) end
+  if recipe.setup then call(run, recipe.setup) end
   run.identity = identity_of(run)
   run.checkpoint = request.output and request.output .. ".checkpoint"
   run_stages(run, request.resume)

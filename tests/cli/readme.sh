@@ -29,7 +29,7 @@ while IFS= read -r line; do
 done < commands
 cmp again.qe models/et-en.qe
 sed -n '/^```lua$/,/^```$/p' "$SOURCE_DIR/README.md" | grep -v '^```' > quoted
-tail -n +2 examples/recipe.lua | cmp - quoted
+tail -n +2 examples/my_recipe.lua | cmp - quoted
 while IFS= read -r line; do
   grep -qF -- "$(echo "$line" | sed 's|"models/et-en.qe"|arguments[1]|; s/^ *//; s/qe_string("Tere!")/qe_string(arguments[2])/; s/qe_string("Hello!")/qe_string(arguments[3])/; s/^if (qe_model_open/qe_model_open/; s/^return fprintf.*/qe_model_error(model)), 1;/')" \
     examples/c/score.c || { echo "README's C example is not examples/c/score.c: $line" && exit 1; }

@@ -249,4 +249,26 @@ test("wrong requests are named", function()
   end)
 end)
 
+test("wrong recipes are named, with line and cause", function()
+  support.with_folder(function(folder)
+    make_data(folder)
+    local function refused(text, loss)
+      local recipe = { name = "odd", loss = loss, setup = function(run) run:scale_column("gold", "target") end }
+      support.raises(text, train.run, recipe, request(folder))
+    end
+    local function score(run, batch) return run:forward(batch):tap "score" end
+    refused("recipe odd: step 1: the loss is not a number", function(...) return (score(...) - 2):log():mean() end)
+    refused("recipe odd: step 1: the loss is infinite", function(...) return (score(...) * 0):log():mean() end)
+    refused("recipe odd: loss gave 32 x 1, expected a 1 x 1 tensor", score)
+    refused("recipe odd: loss gave nil, expected a 1 x 1 tensor", function() end)
+    refused("train.lua:", function(...) return score(...):matmul(score(...)):mean() end)
+    refused("recipe odd: ", function(...) return score(...):matmul(score(...)):mean() end)
+    refused("there is none named \"nothing\"", function(run, batch)
+      return score(run, batch):squared_error(batch:column(run.tape, "nothing")):mean()
+    end)
+    refused("no tap \"scores\"", function(run, batch) return run:forward(batch):tap("scores"):mean() end)
+    support.raises("recipe kd: this recipe needs a --teacher", train.run, "kd", request(folder))
+  end)
+end)
+
 support.finish()
