@@ -441,4 +441,69 @@ test("policy: learns a bandit of two contexts", function()
   equal(math.abs(policy.probability(policy.new(4, 0.7), { 3, 2, 1, 1 }) - 0.7) < 1e-12, true)
 end)
 
+-- ---- reinforced ----
+
+local reinforced = require "qestrel.recipes.reinforced"
+
+test("reinforced: the mean of all teachers is plain kd", function()
+  support.with_folder(function(folder)
+    make_data(folder)
+    local function run(recipe, extra)
+      return weights(recipe, request(folder, extra, "anchor1", "anchor3", "shuffled"))
+    end
+    for _, alpha in ipairs { 0.5, 1 } do
+      local kd = run("kd", { alpha = alpha })
+      equal(run("reinforced", { alpha = alpha, warm_up = 1000 }) == kd, true, "always warming up")
+      equal(run("reinforced", { alpha = alpha, warm_up = 5 }) == kd, false, "choosing")
+    end
+    local learning = run("reinforced", { warm_up = 2, policy_rate = 5 })
+    equal(run("reinforced", { warm_up = 2, policy_rate = 0 }) == learning, false, "policies that stay")
+    support.raises("needs a --teacher", train.run, "reinforced", request(folder, {}))
+  end)
+end)
+
+-- How often a teacher that knows the truth and one that has it shuffled are used, once the policies have learned.
+local function rates(folder, after)
+  local used, seen = { 0, 0 }, 0
+  local recipe = changed(reinforced, { after = function(run, ...)
+    if run.state.loop.step > 400 then
+      for _, pair in ipairs(run.drawn) do
+        seen = seen + 1
+        for k = 1, 2 do used[k] = used[k] + (pair[k].yes and 1 or 0) end
+      end
+    end
+    after(run, ...)
+  end })
+  assert(train.run(recipe, request(folder,
+    { epochs = 60, batch = 16, warm_up = 50, start = 0.7, policy_rate = 1, alpha = 1, rate = 0.01 },
+    "anchor3", "shuffled")))
+  return used[1] / seen, used[2] / seen
+end
+
+test("reinforced: a bad teacher is used less than a good one, and by shuffled rewards it is not", function()
+  support.with_folder(function(folder)
+    make_data(folder)
+    local good, bad = rates(folder, reinforced.after)
+    equal(good > bad + 0.2, true, ("good %.2f, bad %.2f"):format(good, bad))
+    local rewards, rng, kept = policy.rewards, qe.rng(1, "rewards"), {}
+    policy.rewards = function(...) -- those of another batch: the mean of a batch tells something, too
+      kept[#kept + 1] = rewards(...)
+      local list = table.move(kept[rng:below(#kept) + 1], 1, #kept[#kept], 1, {})
+      for i = 1, #kept[#kept] do list[i] = list[i] or list[1] end
+      rng:shuffle(list)
+      return list
+    end
+    local good_control, bad_control = rates(folder, reinforced.after)
+    policy.rewards = rewards
+    equal(good_control - bad_control < (good - bad) / 2, true,
+      ("shuffled: good %.2f, bad %.2f"):format(good_control, bad_control))
+  end)
+end)
+
+test("reinforced: resumes", function()
+  check_resume(reinforced, function(folder)
+    return request(folder, { epochs = 30, batch = 16, warm_up = 20 }, "anchor2", "anchor3")
+  end, 141)
+end)
+
 support.finish()
