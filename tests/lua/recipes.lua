@@ -506,4 +506,91 @@ test("reinforced: resumes", function()
   end, 141)
 end)
 
+-- ---- levels ----
+
+local levels = require "qestrel.levels"
+
+local function sums_to_one(list)
+  local sum = 0
+  for _, share in ipairs(list) do sum = sum + share end
+  return math.abs(sum - 1) < 1e-9
+end
+
+test("levels: a distribution taken apart and put together", function()
+  local p, q = levels.gaussian(0.33, 0.1, 5), levels.gaussian(0.5, 0.3, 5)
+  local means = levels.measure({ p, q }, { 2, 3 }, { 1, 2 }, 5)
+  equal(math.abs(means.sure - (p[2] + q[3]) / 2) < 1e-12, true)
+  for y = 1, 5 do equal(sums_to_one(means.kernel[y]) and means.kernel[y][y] == 0, true) end
+  local all = { universe = true, domain = true, instance = true }
+  equal(levels.assemble(p, 2, means, all), p)
+  for _, parts in ipairs { { universe = true }, { domain = true }, { universe = true, instance = true }, {} } do
+    equal(sums_to_one(levels.assemble(p, 2, means, parts)), true)
+  end
+  equal(table.concat(levels.assemble(p, 2, means, {}), " "), "0.0 1 0.0 0.0 0.0")
+  local pt = levels.assemble(p, 2, means, { universe = true, instance = true })
+  equal(pt[2] == p[2] and pt[1] == pt[3] and pt[3] == pt[5], true)
+  local smooth = levels.assemble(p, 2, means, { universe = true })
+  equal(smooth[2], means.sure)
+  equal(sums_to_one(levels.top(p, 2)), true)
+  local top = levels.top({ 0.5, 0.1, 0.3, 0.1 }, 2)
+  equal(top[1] == 0.5 and top[3] == 0.3 and math.abs(top[2] - 0.1) < 1e-12, true)
+  equal(levels.bin(0, 10) == 1 and levels.bin(1, 10) == 10 and levels.bin(0.55, 10) == 6, true)
+end)
+
+-- On the gold bin the gradient of (1 - l) CE(y, q) + l CE(p, q) is w(x) times gold's.
+test("levels: the weight of a pair is the ratio of gradients", function()
+  local rng = qe.rng(8, "levels")
+  for _ = 1, 50 do
+    local tape <close> = qe.tape()
+    local logits, l, y, p = {}, rng:uniform(), rng:below(6) + 1, levels.gaussian(rng:uniform(), 0.2, 6)
+    for b = 1, 6 do logits[b] = rng:normal() end
+    local mixed = {}
+    for b = 1, 6 do mixed[b] = l * p[b] + (b == y and 1 - l or 0) end
+    local function gradient_of(target)
+      tape:reset()
+      local z = tape:variable(1, 6, logits)
+      local loss, q = z:cross_entropy(tape:constant(1, 6, target)):mean(), z:softmax(1):values()[y]
+      loss:backward()
+      return z:gradient()[y], q
+    end
+    local one_hot = { 0, 0, 0, 0, 0, 0 }
+    one_hot[y] = 1
+    local gold, q = gradient_of(one_hot)
+    local both = gradient_of(mixed)
+    equal(math.abs(both / gold - levels.weight(l, p[y], q)) < 1e-4, true)
+  end
+end)
+
+test("levels: all parts are kd, none is gold, each changes something", function()
+  support.with_folder(function(folder)
+    make_data(folder)
+    local function run(name, extra)
+      local o = { bins = 7, alpha = name ~= "gold" and 0.5 or nil }
+      for key, value in pairs(extra or {}) do o[key] = value end
+      return weights(name, request(folder, o, "anchor3"))
+    end
+    equal(run "levels" == run "kd", true, "all")
+    local none = { universe = false, domain = false, instance = false }
+    equal(run("levels", none) == run "gold", true, "none")
+    local seen = {}
+    for number = 0, 7 do
+      local parts = { universe = number & 1 > 0, domain = number & 2 > 0, instance = number & 4 > 0 }
+      local bytes = run("levels", parts)
+      -- without the pair's own sureness smoothing adds nothing to relations
+      if number ~= 3 and number ~= 7 and number ~= 6 then
+        equal(seen[bytes], nil, "parts " .. number)
+        seen[bytes] = true
+      end
+    end
+    equal(seen[run("levels", { topk = 2 })], nil, "top bins")
+    support.raises("levels needs bins", train.run, "levels", request(folder, { bins = 0 }, "anchor3"))
+  end)
+end)
+
+test("levels: resumes", function()
+  check_resume(require "qestrel.recipes.levels", function(folder)
+    return request(folder, { epochs = 30, batch = 16, domain = false }, "anchor3")
+  end, 117)
+end)
+
 support.finish()
