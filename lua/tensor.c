@@ -360,6 +360,13 @@ static int tensor_window(lua_State *L) {
   return push_result(L, qe_window(check_tensor(L, 1), segments, before, after), 1);
 }
 
+static int tensor_top_singular(lua_State *L) {
+  const size_t iterations = check_size(L, 4, 1);
+  const qe_segments segments = check_segments(L, 3);
+  const qe_tensor b = check_tensor(L, 2);
+  return push_result(L, qe_top_singular(check_tensor(L, 1), b, segments, iterations), 1);
+}
+
 static int tensor_gru(lua_State *L) {
   const int reversed = lua_toboolean(L, 7);
   const qe_segments segments = check_segments(L, 6);
@@ -412,6 +419,7 @@ static const luaL_Reg methods[] = { { "rows", tensor_rows },
                                     { "segment_softmax", tensor_segment_softmax },
                                     { "spread", tensor_spread },
                                     { "window", tensor_window },
+                                    { "top_singular", tensor_top_singular },
                                     { "gru", tensor_gru },
                                     { "attention_pool", tensor_attention_pool },
                                     { "attention", tensor_attention },

@@ -610,6 +610,10 @@ QE_API qe_tensor qe_spread(qe_tensor a, qe_segments segments); /* row i repeated
 /* Rows t - before .. t + after of the same segment side by side, zeros beyond its ends: 1-D convolution is a
 ** matmul of this. */
 QE_API qe_tensor qe_window(qe_tensor a, qe_segments segments, size_t before, size_t after);
+/* The largest singular value of a_i^T b_i / T for every segment i of T rows (Shang et al. 2021), by power iteration
+** from a fixed start; a and b are tokens x n and tokens x m. -> segments x 1, 0 for empty ones. The gradient is that
+** of the converged value. */
+QE_API qe_tensor qe_top_singular(qe_tensor a, qe_tensor b, qe_segments segments, size_t iterations);
 /* Gated recurrent unit (reset after, as PyTorch): x is tokens x n, weights n x 3h and h x 3h, biases 1 x 3h, gates
 ** in the order r z n; from the last row to the first where `reversed`. -> tokens x h.
 **   r = s(x Wr + br + h Ur + cr)   z = s(x Wz + bz + h Uz + cz)   n = tanh(x Wn + bn + r (h Un + cn))

@@ -21,8 +21,8 @@ fi
 if [ ! -s model.npz.decoder.yml ]; then
   "$pymarian" train --type transformer -m model.npz -t train.source train.target -v source.yml target.yml \
     --enc-depth 1 --dec-depth 1 --dim-emb 64 --transformer-heads 4 --transformer-dim-ffn 128 --transformer-dropout .1 \
-    --label-smoothing .1 --cost-type ce-mean-words --learn-rate .002 --lr-warmup 200 --after-epochs 8 --mini-batch 64 \
-    --max-length 60 --cpu-threads 2 -w 512 --seed 7 --quiet
+    --label-smoothing .1 --cost-type ce-mean-words --learn-rate .002 --lr-warmup 200 --after-epochs 4 --mini-batch 64 \
+    --max-length 60 --cpu-threads 2 --sync-sgd -w 512 --seed 7 --quiet
 fi
 decode() {
   "$pymarian" decode -c model.npz.decoder.yml -m model.npz -v source.yml target.yml -i "$1.source" -b 12 -n 1 --n-best \
@@ -39,6 +39,11 @@ decode test | tee test.nbest |
     --report report --reference test.target > picks
 cat report
 
+echo "---- the same, tuned for BLEU"
+"$qestrel" tune -m student.qe --metric bleu --nbest dev.nbest --source dev.source --reference dev.target \
+  -o bleu-weights.json --quiet
+"$qestrel" rerank -m student.qe --source test.source --weights bleu-weights.json --quiet < test.nbest > bleu-picks
+
 echo "---- with shipped weights and consensus alone, no model"
 "$qestrel" rerank --source test.source --reference test.target --report shipped.report < test.nbest > shipped
 cat shipped.report
@@ -46,3 +51,4 @@ cat shipped.report
 echo "---- beside what the lists allow; A: the decoder's first choice, B: the picks"
 "$qestrel" rerank --weights decoder --source test.source --quiet < test.nbest > first
 "$qestrel" compare first picks --reference test.target --nbest test.nbest --quiet
+"$qestrel" compare first bleu-picks --reference test.target --metric bleu --quiet
