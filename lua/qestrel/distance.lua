@@ -40,8 +40,10 @@ end
 
 --- The mean over pairs of the distances to several targets, each times its column NAME.weight (see qestrel.rows).
 -- @param targets array of { column, column of its standard deviations (optional) }
-function distance.mixed(run, batch, targets)
-  local pass, sum = run:forward(batch), nil
+-- @param pass (optional) of the student over the batch
+function distance.mixed(run, batch, targets, pass)
+  local sum
+  pass = pass or run:forward(batch)
   for _, target in ipairs(targets) do
     local weighted = batch:column(run.tape, target[1] .. ".weight")
       * distance.between(run, pass, batch, target[1], target[2])

@@ -125,6 +125,13 @@ function teacher.live(names)
   return live
 end
 
+--- The first of them that is an archive, whose insides can be seen; nil if there is none.
+function teacher.archive(names)
+  for _, name in ipairs(names) do
+    if name:match "%.qe$" then return name end
+  end
+end
+
 --- What a manifest says of teachers: kind and sha256, never a path.
 function teacher.describe(names)
   local list = {}

@@ -593,4 +593,52 @@ test("levels: resumes", function()
   end, 117)
 end)
 
+-- ---- lipschitz ----
+
+local transmission, lipschitz = require "qestrel.transmission", require "qestrel.recipes.lipschitz"
+
+-- Mean distance of a student's logarithms of sigma to the teacher's, over all rows and places.
+local function apart(model, teacher, data)
+  local own, there, sum, count = transmission.measure(model, data), transmission.measure(teacher, data), 0, 0
+  for k in ipairs(transmission.places) do
+    for i, value in ipairs(own[k]) do sum, count = sum + math.abs(value - there[k][i]), count + 1 end
+  end
+  return sum / count
+end
+
+test("lipschitz: without its term it is kd, with it layers pass on what the teacher's do", function()
+  support.with_folder(function(folder)
+    make_data(folder)
+    local function run(recipe, extra)
+      return assert(train.run(recipe, with_teacher(folder, extra)))
+    end
+    local function bytes(model) return model:params():values():bytes() end
+    local kd = run("kd", { epochs = 12, rate = 0.01 })
+    equal(bytes(run("lipschitz", { epochs = 12, rate = 0.01, weight = 0, late_weight = 0 })) == bytes(kd), true, "off")
+    local like = run("lipschitz", { epochs = 12, rate = 0.01, weight = 0.1, late_weight = 0.1 })
+    local teacher <close> = assert(qe.open(folder .. "/teacher.qe"))
+    local data <close> = assert(require "qestrel.evaluate".read(folder .. "/train.tsv"))
+    local far, near = apart(kd, teacher, data), apart(like, teacher, data)
+    equal(near * 5 < far, true, ("kd %.3f apart, lipschitz %.3f"):format(far, near))
+    local measure = transmission.measure
+    transmission.measure = function(...) -- those of other pairs
+      local columns = measure(...)
+      for _, column in ipairs(columns) do qe.rng(1, "shuffle"):shuffle(column) end
+      return columns
+    end
+    local shuffled = run("lipschitz", { epochs = 12, rate = 0.01, weight = 0.1, late_weight = 0.1 })
+    transmission.measure = measure
+    equal(apart(shuffled, teacher, data) > 1.5 * near, true, "shuffled")
+    local generic = run("lipschitz", { epochs = 12, rate = 0.01, weight = 0.1, late_weight = 0.1, generic = true })
+    equal(apart(generic, teacher, data) > 2 * near, true, "a generic penalty aims at nothing")
+    support.raises("needs --teacher=FILE.qe", train.run, "lipschitz", request(folder, {}, "anchor3"))
+  end)
+end)
+
+test("lipschitz: resumes", function()
+  check_resume(lipschitz, function(folder)
+    return with_teacher(folder, { epochs = 30, batch = 16 })
+  end, 131)
+end)
+
 support.finish()
