@@ -63,6 +63,22 @@ function rows.deal(list, parts, rng)
   return dealt
 end
 
+--- `count` rows of a list (all, if it is shorter), drawn without replacement, in the order of the list.
+function rows.sample(list, count, rng)
+  local copy = table.move(list, 1, #list, 1, {})
+  rng:shuffle(copy)
+  local drawn = table.move(copy, 1, math.min(count, #copy), 1, {})
+  table.sort(drawn)
+  return drawn
+end
+
+--- The first `count` of several lists of rows and one more, joined.
+function rows.joined(lists, count, last)
+  local all = {}
+  for i = 1, count do table.move(lists[i], 1, #lists[i], #all + 1, all) end
+  return table.move(last, 1, #last, #all + 1, all)
+end
+
 --- Makes a column NAME.weight for every target in `weights` (NAME -> weight): where a row lacks a value its weight
 -- goes to the targets that it has, and the value becomes 0. Rows whose weight is 0 altogether are dropped.
 -- @return array of rows, from run.rows

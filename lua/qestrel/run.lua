@@ -155,7 +155,8 @@ end
 function Run.new(recipe, request)
   local self = setmetatable({
     recipe = recipe, options = request.options, seed = request.seed or 1, quiet = request.quiet,
-    folder = request.data, teachers = request.teachers or {}, state = { streams = {} },
+    folder = request.data, request = { data = request.data, train = request.train, dev = request.dev },
+    teachers = request.teachers or {}, state = { streams = {} },
   }, Run)
   local ok, problem = read_data(self, request)
   if not ok then return nil, problem end

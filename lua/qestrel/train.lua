@@ -6,6 +6,7 @@
 --    loss(run, batch)         -> 1 x 1 tensor on run.tape; the loop walks it back and steps the student
 --    after(run, batch, rate)  optional, after every step
 --    step(run, batch, rate)   optional, instead of loss: does all of a step itself and returns a number to report
+--    finish(run)              optional, at the end, with the best student
 --    stages(run)              optional, -> array of { name, epochs, rate, patience, rows, setup, loss, step, after },
 --                             run one after another, each from the best student of the one before, with a new optimiser
 --
@@ -231,6 +232,7 @@ function train.run(recipe, request)
   run.identity = identity_of(run)
   run.checkpoint = request.output and request.output .. ".checkpoint"
   run_stages(run, request.resume)
+  if recipe.finish then call(run, recipe.finish) end
   local metrics = package_model.finish(run)
   if request.output then
     ok, problem = run.student:save(request.output)

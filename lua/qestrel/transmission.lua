@@ -1,5 +1,5 @@
---- What a model's layers pass on (Shang et al. 2021; methods.md M11): for neighbouring layers f, g with the same T tokens
--- the largest singular value of f^T g / T, which stands for how far the layer can carry a change of its input.
+--- What a model's layers pass on (Shang et al. 2021; methods.md M11): for neighbouring layers f, g with the same T
+-- tokens the largest singular value of f^T g / T, which stands for how far the layer can carry a change of its input.
 -- Divided by sqrt(width f . width g), so that models of different widths can be compared, and as a logarithm.
 -- @module qestrel.transmission
 local qe = require "qestrel"

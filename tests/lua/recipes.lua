@@ -641,4 +641,98 @@ test("lipschitz: resumes", function()
   end, 131)
 end)
 
+-- ---- lifelong ----
+
+local lifelong, tasks = require "qestrel.recipes.lifelong", require "qestrel.tasks"
+
+-- Two more tasks beside the folder's own.
+local function make_tasks(folder)
+  make_data(folder)
+  for k = 2, 3 do
+    os.execute("mkdir " .. folder .. "/task" .. k)
+    for set, count in pairs { train = 120, dev = 60 } do
+      local rows, scores = support.generate.rows(qe, count, 10 * k + #set), {}
+      for i, row in ipairs(rows) do scores[i] = (k == 2 and 100 or 1) * row[3] end
+      support.generate.write(("%s/task%d/%s.tsv"):format(folder, k, set), rows, { score = scores })
+      if set == "train" then write_scores(("%s/task%d/told.tsv"):format(folder, k), scores) end
+    end
+  end
+end
+
+local function stream(folder, extra, ...)
+  local o = { tasks = folder .. "/task2," .. folder .. "/task3" }
+  for name, value in pairs(extra) do o[name] = value end
+  return request(folder, o, ...)
+end
+
+test("lifelong: a single task is kd of its teacher, or gold", function()
+  support.with_folder(function(folder)
+    make_data(folder)
+    equal(weights("lifelong", request(folder, {}, "anchor3")) == weights("kd", request(folder, {}, "anchor3")), true)
+    equal(weights("lifelong", request(folder, { taught = false })) == weights("gold", request(folder, {})), true)
+  end)
+end)
+
+test("lifelong: what each task's rows are taught", function()
+  support.with_folder(function(folder)
+    make_tasks(folder)
+    local seen, run_of = {}, nil
+    local recipe = changed(lifelong, { after = function(run, batch)
+      local stage = run.state.stage
+      seen[stage] = seen[stage] or { own = {}, kept = {} }
+      for _, row in ipairs(batch:rows()) do
+        local task = row <= 200 and 1 or row <= 320 and 2 or 3
+        seen[stage][task == stage and "own" or "kept"][row] = run.train:column("target")[row]
+      end
+      run_of = run
+    end })
+    assert(train.run(recipe, stream(folder, { epochs = 2 })))
+    local function count(list)
+      local n = 0
+      for _, value in pairs(list) do
+        n = n + 1
+        equal(value >= 0 and value <= 1, true, "within 0..1")
+      end
+      return n
+    end
+    for stage, expected in ipairs { { 200, 0 }, { 120, 40 }, { 120, 64 } } do
+      equal(count(seen[stage].own), expected[1], "rows of task " .. stage)
+      equal(count(seen[stage].kept), expected[2], "rows kept")
+    end
+    for row, value in pairs(seen[2].kept) do
+      equal(run_of.kept[1][1] <= row and row <= 200, true)
+      equal(value == tasks.gold(run_of.tasks[1])[row], false, "labelled by the student, not by gold")
+    end
+    for stage = 1, 3 do equal(#run_of.state.history[stage], stage) end
+  end)
+end)
+
+test("lifelong: gold of the task is not read, and what is kept matters", function()
+  support.with_folder(function(folder)
+    make_tasks(folder)
+    local function run(extra, ...) return weights("lifelong", stream(folder, extra, ...)) end
+    local teachers = { "anchor3", "task2/told", "task3/told" }
+    local gold, honest = tasks.gold, run({ epochs = 2 }, table.unpack(teachers))
+    tasks.gold = function(task)
+      local list = gold(task)
+      qe.rng(1, "permuted"):shuffle(list)
+      return list
+    end
+    equal(run({ epochs = 2 }, table.unpack(teachers)) == honest, true, "permuted gold")
+    tasks.gold = gold
+    equal(run({ epochs = 2, labels = "gold" }, table.unpack(teachers)) == honest, false, "labels")
+    equal(run({ epochs = 2, replay = 0 }, table.unpack(teachers)) == honest, false, "replay")
+    local by_gold = run { epochs = 2, taught = false }
+    equal(by_gold == honest, false, "taught")
+    equal(run { epochs = 2, taught = false, labels = "gold" } == by_gold, false, "replay of gold")
+  end)
+end)
+
+test("lifelong: resumes in a later task", function()
+  support.with_folder(function(other)
+    make_tasks(other)
+    check_resume(lifelong, function() return stream(other, { epochs = 12, batch = 8 }) end, 420)
+  end)
+end)
+
 support.finish()

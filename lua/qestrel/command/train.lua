@@ -6,7 +6,7 @@ local train = require "qestrel.train"
 local command = { summary = "Train a student with a distillation recipe." }
 
 local SHIPPED = { "gold", "kd", "annealing", "route", "codistillation", "metadistil", "reinforced", "levels",
-                  "lipschitz" }
+                  "lipschitz", "lifelong" }
 
 local KNOWN = { data = true, train = true, dev = true, test = true, teacher = true, seed = true, threads = true,
                 output = true, help = true, resume = true }
@@ -74,7 +74,7 @@ function command.configure(parser)
   parser:option("--dev", "TSV file to choose the student on."):argname "FILE"
   parser:option("--test", "TSV file to report on."):argname "FILE"
   parser:option("--teacher", "FILE.tsv (scores by index), FILE.qe or cmd:COMMAND; several are an ensemble, or the "
-    .. "anchors of route.")
+    .. "anchors of route, or one for each task of lifelong.")
     :argname("T"):count "*"
   parser:option("-o --output", "The archive to write."):argname("OUT.qe"):count "1"
   parser:option("--seed", "Of all random numbers."):argname("N"):convert(math.tointeger):default "1"
