@@ -25,17 +25,22 @@ local function spreads_of(run, batch, column, count)
   return list
 end
 
---- @param pass of the student over `batch`
+--- @param output what a head says of `batch`: scores in 0..1, or with bins their logits
 -- @param target column of the training data, in 0..1
 -- @param sigma (optional) column of its standard deviations
 -- @return tensor, rows x 1
-function distance.between(run, pass, batch, target, sigma)
+function distance.of(run, batch, output, target, sigma)
   local bins, temperature = run.options.bins, run.options.temperature
   local values = batch:column(run.tape, target)
-  if bins == 0 then return pass:tap("score"):squared_error(values) end
+  if bins == 0 then return output:squared_error(values) end
   local list = values:values()
   local teacher = run.tape:constant(#list, bins, gaussian_logits(list, spreads_of(run, batch, sigma, #list), bins))
-  return teacher:kl(pass:tap "logits", temperature) * temperature ^ 2
+  return teacher:kl(output, temperature) * temperature ^ 2
+end
+
+--- The same of a pass of the student.
+function distance.between(run, pass, batch, target, sigma)
+  return distance.of(run, batch, pass:tap(run.options.bins == 0 and "score" or "logits"), target, sigma)
 end
 
 --- The mean over pairs of the distances to several targets, each times its column NAME.weight (see qestrel.rows).

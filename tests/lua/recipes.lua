@@ -735,4 +735,90 @@ test("lifelong: resumes in a later task", function()
   end)
 end)
 
+-- ---- branches ----
+
+local branched = require "qestrel.recipes.branches"
+
+-- The values of one head's matrices, after training.
+local function head_values(folder, extra, number)
+  local found
+  local recipe = changed(branched, { after = function(run, ...)
+    branched.after(run, ...)
+    local parts, params = {}, run.state.branches.params
+    for _, name in ipairs(params:names()) do
+      if name:match("^" .. number .. "%.") then parts[#parts + 1] = table.concat((params:matrix(name)), " ") end
+    end
+    found = table.concat(parts, ";")
+  end })
+  assert(train.run(recipe, request(folder, extra)))
+  return found
+end
+
+for _, bins in ipairs { 0, 7 } do
+  test("branches: apart from each other heads are what they are alone, with bins " .. bins, function()
+    support.with_folder(function(folder)
+      make_data(folder)
+      local off = { bins = bins, kd = 0, ensemble = 0, share = false }
+      local function run(extra)
+        local o = { bins = bins }
+        for key, value in pairs(extra) do o[key] = value end
+        return weights("branches", request(folder, o))
+      end
+      equal(run(off) == weights("gold", request(folder, { bins = bins })), true, "off")
+      equal(run { kd = 0, ensemble = 0 } == run(off), false, "states are shared")
+      local two = head_values(folder, { bins = bins, kd = 0, ensemble = 0, share = false, branches = 2 }, 2)
+      equal(#two > 100, true)
+      equal(head_values(folder, { bins = bins, kd = 0, ensemble = 0, share = false, branches = 3 }, 2) == two, true)
+      local on = run {}
+      equal(run { detach = false } == on, false, "detach")
+      equal(run { gate = false } == on, false, "gate")
+      equal(run { ramp = 0 } == on, false, "ramp")
+      equal(run { growth = 1.5 } == on, false, "growth")
+    end)
+  end)
+end
+
+test("branches: gates sum to 1 and differ by pair, the ensemble is their sum", function()
+  support.with_folder(function(folder)
+    make_data(folder)
+    local checked = 0
+    for _, bins in ipairs { 0, 7 } do
+      local recipe = changed(branched, { loss = function(run, batch)
+        local heads, e, gates = branched.outputs(run, batch)
+        local values, first = gates:values(), {}
+        for i = 1, #batch do
+          local sum, expected = 0, 0
+          for b = 1, 3 do
+            sum = sum + values[3 * i - 3 + b]
+            local head = bins > 0 and heads[b]:softmax():values()[7 * i - 6] or heads[b]:values()[i]
+            expected = expected + values[3 * i - 3 + b] * head
+          end
+          first[values[3 * i - 2]] = true
+          equal(math.abs(sum - 1) < 1e-6, true)
+          local found = bins > 0 and math.exp(e:values()[7 * i - 6]) or e:values()[i]
+          equal(math.abs(found - expected) < 1e-5, true)
+        end
+        equal(next(first, (next(first))) ~= nil, true, "gates differ")
+        checked = checked + 1
+        return branched.loss(run, batch)
+      end })
+      assert(train.run(recipe, request(folder, { bins = bins, epochs = 1 })))
+    end
+    equal(checked, 14)
+  end)
+  local last = 0
+  for epoch = 0, 12 do
+    local r = branched.ramp(epoch, 10)
+    equal(r >= last and r <= 1 and (epoch < 10 or r == 1), true, "ramp")
+    last = r
+  end
+  equal(branched.ramp(0, 0), 1)
+end)
+
+test("branches: resumes", function()
+  check_resume(branched, function(folder)
+    return request(folder, { epochs = 30, batch = 16, bins = 5 })
+  end, 131)
+end)
+
 support.finish()
