@@ -724,6 +724,30 @@ QE_API qe_tensor qe_pass_tap(qe_pass pass, const char *name);
 QE_API const char *qe_model_taps(const qe_model *model); /* their names, separated by spaces */
 QE_API qe_tensor qe_batch_column(qe_tape *tape, qe_batch *batch, const char *name); /* rows x 1 constant */
 
+/* Hidden states of one layer, kept so that students learn from them without the teacher that had them (Liu et al. 2021):
+** of every text, in the order of adding, the most important tokens and of these the cells furthest from zero. */
+typedef struct qe_states qe_states;
+typedef struct qe_states_options {
+  size_t tokens; /* kept of a text, most important first; 0: all */
+  double share;  /* of the cells of kept tokens, 0..1, largest absolute value first */
+  qe_rng *rng;   /* not NULL: cells drawn at random instead (a control) */
+} qe_states_options;
+QE_API qe_states *qe_states_new(size_t width); /* 1..65535; NULL: another one, or no memory */
+QE_API void qe_states_free(qe_states *states);
+QE_API const char *qe_states_error(const qe_states *states);
+QE_API size_t qe_states_count(const qe_states *states); /* of texts */
+QE_API size_t qe_states_width(const qe_states *states);
+/* Adds the texts of a batch: x is tokens x width, importance tokens x 1, or QE_NONE for the first tokens first. */
+QE_API int qe_states_add(qe_states *states, qe_tensor x, qe_tensor importance, qe_segments segments,
+                         const qe_states_options *options);
+/* The whole store; valid until it is changed. 4 bytes per kept cell, 2 where all are kept, 8 per text. */
+QE_API qe_text qe_states_bytes(const qe_states *states);
+QE_API int qe_states_read(qe_states *states, qe_text bytes); /* replaces what is there; empty after a failure */
+/* Texts rows[i] (from 0) as constants, tokens x width: kept cells with mask 1, all others 0 with mask 0. Segment i must
+** have as many tokens as text rows[i] had. */
+QE_API qe_tensor qe_states_target(qe_tape *tape, const qe_states *states, const uint32_t *rows,
+                                  qe_segments segments, qe_tensor *mask);
+
 /* Manifest. The model's own part (architecture, members, golden) is kept by the library; a JSON object merged here
 ** describes the rest: languages, score {type, direction, scale, shift}, calibration {a, b}, weights, recipe, data,
 ** teacher, metrics, license, created_by. A null value removes a key. */

@@ -7,8 +7,9 @@
 --    after(run, batch, rate)  optional, after every step
 --    step(run, batch, rate)   optional, instead of loss: does all of a step itself and returns a number to report
 --    finish(run)              optional, at the end, with the best student
---    stages(run)              optional, -> array of { name, epochs, rate, patience, rows, setup, loss, step, after },
---                             run one after another, each from the best student of the one before, with a new optimiser
+--    stages(run)              optional, -> array of { name, epochs, rate, patience, last, rows, setup, loss, step,
+--                             after }, run one after another, each from the best student of the one before (with
+--                             last = true from its last one), with a new optimiser
 --
 -- Whatever must outlast a step lives in run.state, which checkpoints save.
 -- @module qestrel.train
@@ -109,7 +110,7 @@ local function evaluate(run, stage)
   local pearson = qe.pearson(run:dev_scores(), run.dev:column "gold")
   loop.pearson = pearson == pearson and pearson or -2.0
   loop.evaluated = loop.evaluated + 1
-  if loop.pearson > loop.best_pearson then
+  if stage.last or loop.pearson > loop.best_pearson then
     loop.best_pearson, loop.best_epoch, loop.waited = loop.pearson, loop.step / run.batcher:batches(), 0
     best:copy(run.student:params():values())
   else
@@ -117,7 +118,7 @@ local function evaluate(run, stage)
   end
   progress.evaluated(run)
   loop.loss_sum, loop.loss_count = 0.0, 0
-  return loop.waited >= (stage.patience or run.options.patience)
+  return not stage.last and loop.waited >= (stage.patience or run.options.patience)
 end
 
 -- Evaluations fall on the last batch of each of `evaluations` equal parts of an epoch.

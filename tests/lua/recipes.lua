@@ -821,4 +821,117 @@ test("branches: resumes", function()
   end, 131)
 end)
 
+-- ---- states ----
+
+local hidden, by_states = require "qestrel.hidden", require "qestrel.recipes.states"
+
+test("states: without stage 1 it is kd; parts, masks and layers matter", function()
+  support.with_folder(function(folder)
+    make_data(folder)
+    local function run(recipe, extra) return weights(recipe, with_teacher(folder, extra)) end
+    equal(run("states", { state_epochs = 0 }) == run("kd", {}), true, "off")
+    local seen = {}
+    local variants = { {}, { cells = 1 }, { layers = 3 }, { tokens = 3 }, { random = true }, { zero = true } }
+    for number, extra in ipairs(variants) do
+      local bytes = run("states", extra)
+      equal(seen[bytes], nil, "variant " .. number)
+      seen[bytes] = true
+    end
+    equal(run("states", { cells = 1, zero = true }) == run("states", { cells = 1 }), true, "all cells are known")
+    support.raises("come from --teacher=FILE.qe", train.run, "states", request(folder, {}, "anchor3"))
+    support.raises("expected 1 to 3", train.run, "states", with_teacher(folder, { layers = 4 }))
+  end)
+end)
+
+test("states: a store on disk serves without the teacher, and only for what it is", function()
+  support.with_folder(function(folder)
+    make_data(folder)
+    local first = weights("states", with_teacher(folder, { store = folder .. "/kept" }))
+    local collect = hidden.collect
+    hidden.collect = function() error "the teacher is not asked" end
+    equal(weights("states", with_teacher(folder, { store = folder .. "/kept" })) == first, true, "from the store")
+    support.raises("holds states of cells 0.1, expected 0.2", train.run, "states",
+      with_teacher(folder, { store = folder .. "/kept", cells = 0.2 }))
+    assert(train.run("states", request(folder, { store = folder .. "/kept" }, "anchor3")))
+    hidden.collect = collect
+    local bytes = support.read(folder .. "/kept")
+    support.write(folder .. "/kept", bytes:sub(1, -600))
+    support.raises(folder .. "/kept", train.run, "states", with_teacher(folder, { store = folder .. "/kept" }))
+  end)
+end)
+
+-- The rows of each length, and every row's length.
+local function by_length(model, data, side)
+  local groups, lengths = {}, {}
+  for row = 1, data:rows() do
+    local batch <close> = qe.batch(data, { row })
+    local length = batch:segments(model, side):offsets()[2]
+    lengths[row], groups[length] = length, groups[length] or {}
+    table.insert(groups[length], row)
+  end
+  return groups, lengths
+end
+
+-- Stores in which every text has the states of another text of the same length.
+local function others_states(stores, model, data, places)
+  local tape <close>, result = qe.tape(), {}
+  for k, place in ipairs(places) do
+    local groups, lengths = by_length(model, data, place.side)
+    local taken = {}
+    result[k] = qe.states(stores[k]:width())
+    for row = 1, data:rows() do
+      local length = lengths[row]
+      taken[length] = (taken[length] or 0) + 1
+      tape:reset()
+      local values = stores[k]:target(tape, { groups[length][taken[length] % #groups[length] + 1] }, { 0, length })
+      assert(result[k]:add(values, nil, { 0, length }, { share = 0.3 }))
+    end
+  end
+  return result
+end
+
+test("states: the student comes to have the teacher's states", function()
+  support.with_folder(function(folder)
+    make_data(folder)
+    local function distances(extra)
+      local list = {}
+      local recipe = changed(by_states, { stages = function(run)
+        local stages = by_states.stages(run)
+        local loss = stages[1].loss
+        stages[1].loss = function(...)
+          local value = loss(...)
+          list[#list + 1] = value:item()
+          return value
+        end
+        return { stages[1] }
+      end })
+      extra.state_epochs, extra.rate, extra.dropout = 30, 0.01, 0.0
+      assert(train.run(recipe, with_teacher(folder, extra)))
+      local function mean(first)
+        local sum = 0
+        for i = first, first + 6 do sum = sum + list[i] / 7 end
+        return sum
+      end
+      return mean(#list - 6) / mean(1)
+    end
+    local honest = distances { cells = 0.3 }
+    equal(honest < 0.5, true, ("%.3f of the distance is left"):format(honest))
+    local collect = hidden.collect
+    hidden.collect = function(model, data, pool, places, choose)
+      return others_states(collect(model, data, pool, places, choose), model, data, places)
+    end
+    local control = distances { cells = 0.3 }
+    hidden.collect = collect
+    equal(control > honest * 1.2, true, ("honest %.3f, shuffled %.3f"):format(honest, control))
+  end)
+end)
+
+test("states: resumes in both stages", function()
+  for _, stop in ipairs { 103, 241 } do
+    check_resume(by_states, function(folder)
+      return with_teacher(folder, { epochs = 10, batch = 16, state_epochs = 12 })
+    end, stop)
+  end
+end)
+
 support.finish()
