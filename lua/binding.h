@@ -138,6 +138,7 @@ void open_reader(lua_State *L);
 void open_measure(lua_State *L);
 void open_reference(lua_State *L);
 void open_tune(lua_State *L);
+void open_proposal(lua_State *L);
 void open_states(lua_State *L);
 void open_archive(lua_State *L);
 void open_json(lua_State *L);

@@ -178,7 +178,8 @@ static int option(lua_State *L, int index, const char *name) {
 }
 
 static qe_pass_options check_options(lua_State *L, int index) {
-  static const char *const known[] = { "dropout", "no_gradient", "source_embedding", "target_embedding", NULL };
+  static const char *const known[] = { "dropout",          "no_gradient",      "no_head",
+                                       "source_embedding", "target_embedding", NULL };
   qe_pass_options options = { 0 };
   if (lua_isnoneornil(L, index))
     return options;
@@ -187,6 +188,8 @@ static qe_pass_options check_options(lua_State *L, int index) {
             target = option(L, index, "target_embedding");
   option(L, index, "no_gradient");
   options.no_gradient = lua_toboolean(L, -1);
+  option(L, index, "no_head");
+  options.no_head = lua_toboolean(L, -1);
   if (dropout)
     options.dropout = check_rng(L, dropout);
   if (source)

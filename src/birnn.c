@@ -10,21 +10,11 @@
 #include <stdio.h>
 
 const char *const birnn_taps[BIRNN_TAPS] = {
-  "score",
-  "logits",
-  "pooled",
-  "source.embedding",
-  "source.states",
-  "source.projected",
-  "source.attention",
-  "source.pooled",
-  "target.embedding",
-  "target.states",
-  "target.projected",
-  "target.attention",
-  "target.pooled",
+  "score",         "logits",           "pooled",           "inputs",        "source.embedding",
+  "source.states", "source.projected", "source.attention", "source.pooled", "target.embedding",
+  "target.states", "target.projected", "target.attention", "target.pooled",
 };
-enum { TAP_SCORE, TAP_LOGITS, TAP_POOLED, TAP_SIDE };
+enum { TAP_SCORE, TAP_LOGITS, TAP_POOLED, TAP_INPUTS, TAP_SIDE };
 
 /* Matrices of one side in the order in which they are added; two sides, then the head. */
 enum {
@@ -78,12 +68,13 @@ static int add_side(qe_model *model, const char *side, size_t rows) {
 
 int birnn_parameters(qe_model *model) {
   const struct configuration *c = &model->configuration;
-  size_t outputs = c->bins ? c->bins : 1;
+  const size_t outputs = c->bins ? c->bins : 1, inputs = 2 * c->attention + c->decoder_inputs;
+  const int many = many_bins(c);
   if (add_side(model, "source", model->vocabulary[0].rows) != QE_OK ||
       add_side(model, "target", model->vocabulary[1].rows) != QE_OK ||
-      add(model, "head", "weight", 2 * c->attention + c->decoder_inputs, outputs, 0) != QE_OK)
+      add(model, "head", "weight", many ? outputs : inputs, many ? inputs : outputs, many) != QE_OK)
     return model->error.status;
-  return add(model, "head", "bias", 1, outputs, 0);
+  return add(model, "head", "bias", many ? outputs : 1, many ? 1 : outputs, many);
 }
 
 /* Uniform in +-1/sqrt(width) as PyTorch starts GRU and linear layers; embeddings normal, small enough that the mean of
@@ -180,6 +171,13 @@ static qe_tensor expectation(qe_tape *tape, qe_tensor logits, size_t bins) {
   return centre ? qe_matmul(qe_softmax(logits, 1), qe_constant(tape, bins, 1, centre), QE_NN) : QE_NONE;
 }
 
+static qe_tensor head_logits(qe_tape *tape, qe_model *model, qe_tensor inputs) {
+  const bool many = many_bins(&model->configuration);
+  qe_tensor bias = qe_param(tape, model->params, HEAD_BIAS);
+  return qe_add(qe_matmul(inputs, qe_param(tape, model->params, HEAD_WEIGHT), many ? QE_NT : QE_NN),
+                many ? qe_transposed(bias) : bias);
+}
+
 void birnn_forward(struct birnn_shard *shard) {
   qe_tape *tape = shard->tape;
   const struct configuration *c = &shard->model->configuration;
@@ -192,8 +190,11 @@ void birnn_forward(struct birnn_shard *shard) {
     parts[2] = statistics(shard);
     inputs = qe_beside(parts, 3);
   }
-  qe_tensor logits = qe_add(qe_matmul(inputs, qe_param(tape, shard->model->params, HEAD_WEIGHT), QE_NN),
-                            qe_param(tape, shard->model->params, HEAD_BIAS));
+  shard->taps[TAP_INPUTS] = inputs;
+  shard->taps[TAP_LOGITS] = shard->taps[TAP_SCORE] = QE_NONE;
+  if (shard->headless)
+    return;
+  qe_tensor logits = head_logits(tape, shard->model, inputs);
   shard->taps[TAP_LOGITS] = logits;
   shard->taps[TAP_SCORE] = c->bins ? expectation(tape, logits, c->bins) : qe_sigmoid(logits);
 }

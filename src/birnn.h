@@ -5,7 +5,7 @@
 #define QE_BIRNN_H
 #include "model.h"
 
-enum { BIRNN_TAPS = 13 };
+enum { BIRNN_TAPS = 14 };
 extern const char *const birnn_taps[BIRNN_TAPS]; /* their names */
 
 /* Rows first .. first + count - 1 of a batch on a tape of their own. */
@@ -16,7 +16,7 @@ struct birnn_shard {
   const struct side *sides[2]; /* of the whole batch */
   const uint32_t *rows;        /* of the dataset, count of them */
   size_t first, count;
-  bool drops;
+  bool drops, headless; /* headless: no score, no logits */
   qe_rng dropout;
   qe_tensor embedding[2];     /* on this tape, tokens x embedding, or QE_NONE: look ids up */
   qe_tensor taps[BIRNN_TAPS]; /* filled by birnn_forward */

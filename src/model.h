@@ -23,6 +23,12 @@ struct configuration {
   double dropout;
   struct vocabulary_choice vocabulary[2];
 };
+/* A head of many bins is stored by bins, as sparse rows, so that a step may touch only some of them: head.weight is
+** bins x inputs and head.bias bins x 1. With few it is dense, inputs x bins and 1 x bins. */
+enum { FEW_BINS = 256 };
+static inline bool many_bins(const struct configuration *configuration) {
+  return configuration->bins > FEW_BINS;
+}
 enum { DECODER_INPUTS = 4 }; /* mean, minimum, sum, mean of the three lowest log-probabilities, standardised */
 int configuration_parse(struct configuration *configuration, const json_t *object, struct error *error);
 json_t *configuration_dump(const struct configuration *configuration); /* NULL: no memory */

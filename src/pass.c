@@ -141,7 +141,8 @@ static void fill_shard(struct birnn_shard *shard, const struct pass *pass, const
   }
 }
 
-static struct pass *pass_make(qe_tape *tape, qe_model *model, const struct request *request, qe_rng *dropout) {
+static struct pass *pass_make(qe_tape *tape, qe_model *model, const struct request *request, qe_rng *dropout,
+                              bool headless) {
   const size_t shards = (size_t)tape_shards(tape);
   const uint64_t draw = dropout ? qe_rng_next(dropout) : 0;
   struct pass *pass = tape_alloc(tape, 1, sizeof *pass + shards * sizeof *pass->shard);
@@ -153,6 +154,7 @@ static struct pass *pass_make(qe_tape *tape, qe_model *model, const struct reque
     struct birnn_shard *shard = &pass->shard[i];
     fill_shard(shard, pass, request, i);
     shard->drops = dropout != NULL;
+    shard->headless = headless;
     if (!shard_start(shard, pass, tape, i, draw))
       return NULL;
     qe_tape_recording(shard->tape, request->gradient);
@@ -186,7 +188,7 @@ qe_pass qe_model_forward(qe_tape *tape, qe_model *model, qe_batch *batch, const 
     return failed;
   }
   node->wants = request.gradient;
-  node->extra = pass_make(tape, model, &request, options->dropout);
+  node->extra = pass_make(tape, model, &request, options->dropout, options->no_head);
   if (!node->extra)
     return failed;
   struct pass *pass = node->extra;
@@ -244,6 +246,8 @@ qe_tensor qe_pass_tap(qe_pass pass, const char *name) {
     return tape_fail(pass.tape, QE_USE, "no tap \"%s\"; there are: %s", name, qe_model_taps(known->model));
   }
   const struct pass *inner = input->extra;
+  if (!inner->shard[0].taps[tap].tape)
+    return tape_fail(pass.tape, QE_USE, "tap \"%s\": the pass was made without a head", name);
   for (size_t i = 0; i < inner->shards; i++)
     rows += qe_rows(inner->shard[i].taps[tap]);
   struct node *node = node_new(pass.tape, &tap_operation, rows, qe_cols(inner->shard[0].taps[tap]), &input, 1);
@@ -258,6 +262,7 @@ qe_tensor qe_pass_tap(qe_pass pass, const char *name) {
 
 const char *qe_model_taps(const qe_model *model) {
   (void)model;
-  return "score logits pooled source.embedding source.states source.projected source.attention source.pooled "
+  return "score logits pooled inputs source.embedding source.states source.projected source.attention "
+         "source.pooled "
          "target.embedding target.states target.projected target.attention target.pooled";
 }

@@ -568,6 +568,11 @@ QE_API qe_tensor qe_pick(qe_tensor a, const uint32_t *columns);                 
 /* Mean of rows: out[i] = mean of table[ids[j]], offset[i] <= j < offset[i+1]; zeros where there is none. */
 QE_API qe_tensor qe_bag(qe_tensor table, const uint32_t *ids, qe_segments bags);
 
+/* Logits of k classes per row, of many: hidden (m x n) . table (classes x n) + bias (classes x 1) at classes ids[i k + j]
+** -> m x k. Only these rows of sparse parameters are touched. */
+QE_API qe_tensor qe_sampled_logits(qe_tensor hidden, qe_tensor table, qe_tensor bias, const uint32_t *ids,
+                                   size_t k);
+
 /* Elementwise */
 QE_API qe_tensor qe_sigmoid(qe_tensor a);
 QE_API qe_tensor qe_tanh(qe_tensor a);
@@ -714,11 +719,12 @@ typedef struct qe_pass {
 typedef struct qe_pass_options {
   qe_rng *dropout;                              /* NULL: no dropout (evaluation). One draw is made per pass. */
   int no_gradient;                              /* a teacher, a stale peer */
+  int no_head;                                  /* no "score" and "logits": the caller has a head of its own */
   qe_tensor source_embedding, target_embedding; /* tokens x embedding in place of ids, or QE_NONE */
 } qe_pass_options;
 QE_API qe_pass qe_model_forward(qe_tape *tape, qe_model *model, qe_batch *batch, const qe_pass_options *options);
 /* A named intermediate of all shards, in batch order; a use error names the taps that exist. birnn: "score" (0..1),
-** "logits" (bins, or the one logit), "pooled", and per side "source.embedding", ".states", ".projected",
+** "logits" (bins, or the one logit), "pooled", "inputs" (of the head: pooled and the decoder's), and per side "source.embedding", ".states", ".projected",
 ** ".attention", ".pooled". */
 QE_API qe_tensor qe_pass_tap(qe_pass pass, const char *name);
 QE_API const char *qe_model_taps(const qe_model *model); /* their names, separated by spaces */
@@ -747,6 +753,25 @@ QE_API int qe_states_read(qe_states *states, qe_text bytes); /* replaces what is
 ** have as many tokens as text rows[i] had. */
 QE_API qe_tensor qe_states_target(qe_tape *tape, const qe_states *states, const uint32_t *rows,
                                   qe_segments segments, qe_tensor *mask);
+
+/* Sampling a softmax over many classes (Li et al. 2018), which are known by their rank in the teacher's eyes, 0 for the
+** likeliest. Ranks fall into groups, 0 1 2 3 4-5 6-7 8-11 12-15 ..; a proposal says how much of each group is drawn.
+** Estimates by k draws divide by exp(log_q) and normalise over the draws. */
+typedef struct qe_proposal qe_proposal;
+QE_API size_t qe_proposal_groups(size_t classes);
+/* masses: one per group, in any unit, NULL for equal shares of all classes; `uniform` (0..1): the part that is spread
+** evenly over all classes whatever the masses. NULL: nonsense, or no memory. */
+QE_API qe_proposal *qe_proposal_new(size_t classes, const double *masses, double uniform);
+QE_API void qe_proposal_free(qe_proposal *proposal);
+/* Draws with replacement; constant time each, whatever the number of classes. log_q: natural log of the probability. */
+QE_API void qe_proposal_draw(const qe_proposal *proposal, qe_rng *rng, size_t count, uint32_t *ranks,
+                             double *log_q);
+/* Mean |p - q| of the rows (probabilities, examples x classes) by group of p's rank, the best masses there are for
+** these rows; q QE_NONE: p itself, which is a proposal that knows the teacher alone. */
+QE_API int qe_proposal_masses(qe_tensor p, qe_tensor q, double *masses);
+/* The bin of 0..1, from 0, whose centre is the rank-th nearest to a value: the rank of a target that falls off evenly on
+** both sides. */
+QE_API uint32_t qe_nearest_bin(double value, size_t bins, uint32_t rank);
 
 /* Manifest. The model's own part (architecture, members, golden) is kept by the library; a JSON object merged here
 ** describes the rest: languages, score {type, direction, scale, shift}, calibration {a, b}, weights, recipe, data,

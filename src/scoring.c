@@ -133,19 +133,31 @@ static double dot_strided(const qe_real *x, const qe_real *y, size_t stride, siz
   return sum;
 }
 
-/* weight: this side's rows of the head's. */
+/* The head's matrix: cell of input i and output j at weight[i * down + j * right]. */
+struct head {
+  const qe_real *weight;
+  size_t down, right;
+};
+
+static struct head head_of(const qe_model *model, const qe_real *weight) {
+  const struct configuration *c = &model->configuration;
+  const size_t inputs = 2 * c->attention + c->decoder_inputs, outputs = c->bins ? c->bins : 1;
+  return many_bins(c) ? (struct head){ weight, 1, inputs } : (struct head){ weight, outputs, 1 };
+}
+
+/* head: from this side's rows on. */
 static void fold_head(const struct shape *shape, struct scoring_side *side, const struct side_parameters *p,
-                      const qe_real *weight) {
+                      struct head head) {
   size_t a = shape->attention, outputs = shape->bins ? shape->bins : 1;
   for (size_t i = 0; i < 2 * shape->hidden; i++) {
     size_t place = state_place(shape, i);
     const qe_real *row = p->projection + i * a;
     side->context[place] = (float)dot_strided(row, p->context, 1, a);
     for (size_t j = 0; j < outputs; j++)
-      side->head[place * shape->outputs + j] = (float)dot_strided(row, weight + j, outputs, a);
+      side->head[place * shape->outputs + j] = (float)dot_strided(row, head.weight + j * head.right, head.down, a);
   }
   for (size_t j = 0; j < outputs; j++)
-    side->head_bias[j] = (float)dot_strided(p->projection_bias, weight + j, outputs, a);
+    side->head_bias[j] = (float)dot_strided(p->projection_bias, head.weight + j * head.right, head.down, a);
 }
 
 static int fold_words(const struct shape *shape, struct scoring_side *side, const qe_real *embedding) {
@@ -170,21 +182,24 @@ static int fold_words(const struct shape *shape, struct scoring_side *side, cons
 static int fold(struct scoring *scoring, qe_model *model) {
   const struct shape *shape = &scoring->shape;
   size_t outputs = shape->bins ? shape->bins : 1;
-  const qe_real *head = parameter(model, "head", "weight"), *bias = parameter(model, "head", "bias");
-  if (!head || !bias)
+  const qe_real *weight = parameter(model, "head", "weight"), *bias = parameter(model, "head", "bias");
+  if (!weight || !bias)
     return model->error.status;
+  struct head head = head_of(model, weight);
   for (size_t i = 0; i < SIDES; i++) {
     struct side_parameters p;
     if (side_parameters(model, i, &p) != QE_OK)
       return model->error.status;
     fold_gru(shape, &scoring->side[i], &p);
-    fold_head(shape, &scoring->side[i], &p, head + i * shape->attention * outputs);
+    fold_head(shape, &scoring->side[i], &p, head);
+    head.weight += shape->attention * head.down;
     if (fold_words(shape, &scoring->side[i], p.embedding) != QE_OK)
       return error_memory(&model->error);
   }
   copy_matrix(scoring->head_bias, shape->outputs, bias, 1, outputs);
-  copy_matrix(scoring->decoder_weight, shape->outputs, head + SIDES * shape->attention * outputs, shape->decoder,
-              outputs);
+  for (size_t i = 0; i < shape->decoder; i++)
+    for (size_t j = 0; j < outputs; j++)
+      scoring->decoder_weight[i * shape->outputs + j] = (float)head.weight[i * head.down + j * head.right];
   return QE_OK;
 }
 

@@ -68,6 +68,37 @@ static void test_scoring_agrees_with_the_tape(void **state) {
   agree(FIXTURE_WORDS, fixture_data(300, 1, 30));
 }
 
+/* A head of many bins is stored by bins. */
+static void test_many_bins(void **state) {
+  (void)state;
+  qe_dataset *data = fixture_data(40, 1, 12);
+  static const char configuration[] = "{\"embedding\":12,\"hidden\":9,\"attention\":7,\"bins\":300,"
+                                      "\"decoder_inputs\":4,\"dropout\":0}";
+  qe_model *model = fixture_model(configuration, data);
+  size_t rows, cols;
+  const int head = qe_params_find(qe_model_params(model), "head.weight");
+  assert_string_equal(qe_params_name(qe_model_params(model), (size_t)head, &rows, &cols), "head.weight");
+  assert_int_equal(rows, 300);
+  assert_int_equal(cols, 2 * 7 + 4);
+  qe_tape *tape = qe_tape_new(NULL, 2);
+  qe_batch *batch = whole(data);
+  float scores[40];
+  score_rows(model, data, NULL, scores);
+  qe_pass pass = qe_model_forward(tape, model, batch, NULL);
+  qe_tensor score = qe_pass_tap(pass, "score"), inputs = qe_pass_tap(pass, "inputs");
+  assert_int_equal(qe_cols(inputs), cols);
+  for (size_t i = 0; i < 40; i++)
+    assert_true(fabs((double)scores[i] - (double)qe_values(score)[i]) <= 1e-5);
+  qe_pass headless = qe_model_forward(tape, model, batch, &(qe_pass_options){ .no_head = 1 });
+  assert_memory_equal(qe_values(qe_pass_tap(headless, "inputs")), qe_values(inputs), 40 * cols * sizeof(float));
+  assert_null(qe_pass_tap(headless, "score").tape);
+  assert_string_equal(qe_tape_error(tape), "tap \"score\": the pass was made without a head");
+  qe_batch_free(batch);
+  qe_tape_free(tape);
+  qe_model_free(model);
+  qe_dataset_free(data);
+}
+
 static void test_scoring_agrees_on_real_text(void **state) {
   (void)state;
   static const char *const configurations[] = {
@@ -231,7 +262,7 @@ static void test_every_tap_is_there(void **state) {
     else if (strncmp(name, "target.", 7) != 0)
       assert_int_equal(qe_rows(tap), 7);
   }
-  assert_int_equal(count, 13);
+  assert_int_equal(count, 14);
   assert_int_equal(qe_cols(qe_pass_tap(pass, "logits")), 5);
   assert_null(qe_pass_tap(pass, "nonsense").tape);
   assert_non_null(strstr(qe_tape_error(tape), "source.states"));
@@ -321,6 +352,7 @@ static void test_configurations_are_checked(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_scoring_agrees_with_the_tape),
+    cmocka_unit_test(test_many_bins),
     cmocka_unit_test(test_scoring_agrees_on_real_text),
     cmocka_unit_test(test_scores_depend_on_the_pair_alone),
     cmocka_unit_test(test_logprobs_are_refused_without_inputs),

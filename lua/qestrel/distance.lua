@@ -15,7 +15,9 @@ local function gaussian_logits(values, spreads, bins)
   return logits
 end
 
-local function spreads_of(run, batch, column, count)
+--- Standard deviations of the targets of a batch: those of a column, where it is there and knows, else the option; at
+-- least a bin's width.
+function distance.spreads(run, batch, column, count)
   local known = column and run.train:column(column)
   local rows, list = batch:rows(), {}
   for i = 1, count do
@@ -34,7 +36,8 @@ function distance.of(run, batch, output, target, sigma)
   local values = batch:column(run.tape, target)
   if bins == 0 then return output:squared_error(values) end
   local list = values:values()
-  local teacher = run.tape:constant(#list, bins, gaussian_logits(list, spreads_of(run, batch, sigma, #list), bins))
+  local told = gaussian_logits(list, distance.spreads(run, batch, sigma, #list), bins)
+  local teacher = run.tape:constant(#list, bins, told)
   return teacher:kl(output, temperature) * temperature ^ 2
 end
 
@@ -65,7 +68,7 @@ function distance.logits(run, batch, target, sigma)
     return inside:log() - inside:affine(-1, 1):log()
   end
   local list = values:values()
-  local logits = run.tape:constant(#list, bins, gaussian_logits(list, spreads_of(run, batch, sigma, #list), bins))
+  local logits = run.tape:constant(#list, bins, gaussian_logits(list, distance.spreads(run, batch, sigma, #list), bins))
   return logits - logits:mean "columns"
 end
 

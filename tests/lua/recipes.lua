@@ -934,4 +934,102 @@ test("states: resumes in both stages", function()
   end
 end)
 
+-- ---- sampling ----
+
+local sampling = require "qestrel.recipes.sampling"
+
+test("sampling: all classes are kd; each proposal is another one", function()
+  support.with_folder(function(folder)
+    make_data(folder)
+    local function run(recipe, extra)
+      local o = { bins = 300, epochs = 2 }
+      for key, value in pairs(extra or {}) do o[key] = value end
+      return weights(recipe, request(folder, o, "anchor3"))
+    end
+    equal(run("sampling", { samples = 0 }) == run "kd", true, "all of them")
+    local seen = {}
+    for _, proposal in ipairs { "dynamic", "teacher", "uniform" } do
+      local bytes = run("sampling", { samples = 40, proposal = proposal })
+      equal(seen[bytes], nil, proposal)
+      seen[bytes] = true
+    end
+    equal(seen[run("sampling", { samples = 40, refit = 5 })], nil, "refit")
+    support.raises("more than 256 bins, or --lists", train.run, "sampling", request(folder, { bins = 9 }, "anchor3"))
+  end)
+end)
+
+test("sampling: only rows of the head that were drawn are moved", function()
+  support.with_folder(function(folder)
+    make_data(folder)
+    local before, moved, steps
+    local recipe = changed(sampling, { after = function(run)
+      steps = (steps or 0) + 1
+      local now = run.student:params():matrix "head.weight"
+      if before then
+        moved = 0
+        local cols = #now // 300
+        for i = 0, 299 do
+          for j = 1, cols do
+            if now[i * cols + j] ~= before[i * cols + j] then
+              moved = moved + 1
+              break
+            end
+          end
+        end
+        equal(moved > 0 and moved <= 2 * 16, true, ("%d rows moved"):format(moved))
+      end
+      before = now
+    end })
+    assert(train.run(recipe, request(folder, { bins = 300, samples = 2, batch = 16, epochs = 1 }, "anchor3")))
+    equal(steps, 13)
+  end)
+end)
+
+-- Lists: each source with several translations, scored.
+local function make_lists(folder)
+  local rows, scores, rng = support.generate.rows(qe, 40, 5), {}, qe.rng(1, "lists")
+  local all = {}
+  for i, row in ipairs(rows) do
+    for j = 1, i % 7 + 2 do
+      local other = rows[rng:below(#rows) + 1]
+      all[#all + 1] = { row[1], j == 1 and row[2] or other[2], 0 }
+      scores[#scores + 1] = j == 1 and row[3] or 0.3 * rng:uniform()
+    end
+  end
+  support.generate.write(folder .. "/train.tsv", all, { score = scores })
+  write_scores(folder .. "/told.tsv", scores)
+  support.generate.write(folder .. "/dev.tsv", all, { score = scores })
+end
+
+test("sampling: lists, whole and drawn", function()
+  support.with_folder(function(folder)
+    make_lists(folder)
+    local function run(extra)
+      local loss
+      local recipe = changed(sampling, { after = function(inner)
+        loss = inner.state.loop.loss_sum
+        for i, row in ipairs(inner.list_of[inner.rows[1]]) do
+          local list = inner.list_of[inner.rows[1]]
+          equal(i == 1 or inner.told[list[i - 1]] >= inner.told[row], true, "the teacher's best first")
+        end
+      end })
+      local o = { lists = true, batch = 4, epochs = 3 }
+      for key, value in pairs(extra) do o[key] = value end
+      local model = assert(train.run(recipe, request(folder, o, "told")))
+      equal(loss == loss and loss > 0, true)
+      return model:params():values():bytes()
+    end
+    local whole, drawn = run { samples = 0 }, run { samples = 3 }
+    equal(whole == drawn, false)
+    equal(run { samples = 3, proposal = "uniform" } == drawn, false)
+    equal(run { samples = 0, sharpness = 1 } == whole, false)
+  end)
+end)
+
+test("sampling: resumes", function()
+  check_resume(sampling, function(folder)
+    return request(folder, { epochs = 30, batch = 16, bins = 300, samples = 20, refit = 30 }, "anchor3")
+  end, 131)
+end)
+
 support.finish()
