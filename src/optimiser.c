@@ -132,6 +132,16 @@ static inline size_t span_row(const struct span *span, size_t i) {
   return span->offset + (span->rows ? span->rows[i] * span->width : 0);
 }
 
+/* Asks for the row after next: scattered rows of large matrices come from far, and nothing but this tells so early. */
+static inline void span_prefetch(const struct span *span, size_t i, const qe_real *cells) {
+  enum { LINE = 64 / sizeof(qe_real), AHEAD = 2 };
+  if (!span->rows || i + AHEAD >= span->count)
+    return;
+  const qe_real *next = cells + span_row(span, i + AHEAD);
+  for (size_t j = 0; j < span->width; j += LINE)
+    __builtin_prefetch(next + j);
+}
+
 /* ---- a gradient that is not finite ---- */
 
 VECTOR_CLONES
@@ -139,6 +149,7 @@ static bool span_is_finite(const struct span *span, const qe_real *gradient) {
   int finite = 1;
   for (size_t i = 0; i < span->count; i++) {
     const qe_real *g = gradient + span_row(span, i);
+    span_prefetch(span, i, gradient);
     for (size_t j = 0; j < span->width; j++)
       finite &= g[j] - g[j] == 0;
   }
@@ -259,6 +270,10 @@ static void update_adam(const struct step *step, const struct span *span) {
     qe_real *restrict value = step->value + at;
     qe_real *restrict mean = step->first + at, *restrict square = step->second + at;
     const qe_real *restrict gradient = step->gradient + at;
+    span_prefetch(span, i, step->value);
+    span_prefetch(span, i, step->first);
+    span_prefetch(span, i, step->second);
+    span_prefetch(span, i, step->gradient);
     for (size_t j = 0; j < span->width; j++) {
       const qe_real g = gradient[j];
       mean[j] += rest1 * (g - mean[j]);

@@ -11,6 +11,13 @@ struct sampled {
   uint32_t *ids;
 };
 
+/* Asks for the row of the class after next, which lies anywhere in a large table. */
+static inline void class_prefetch(const qe_real *table, const uint32_t *ids, size_t at, size_t end, size_t width) {
+  enum { LINE = 64 / sizeof(qe_real), AHEAD = 2 };
+  for (size_t j = 0; at + AHEAD < end && j < width; j += LINE)
+    __builtin_prefetch(table + (size_t)ids[at + AHEAD] * width + j);
+}
+
 VECTOR_CLONES
 static void logits_of(qe_real *restrict out, const qe_real *restrict hidden, const qe_real *table,
                       const qe_real *bias, const uint32_t *ids, size_t k, size_t width) {
@@ -18,6 +25,7 @@ static void logits_of(qe_real *restrict out, const qe_real *restrict hidden, con
   for (size_t i = 0; i < k; i++) {
     const qe_real *restrict row = table + (size_t)ids[i] * width;
     qe_real lanes[LANES] = { 0 }, sum = bias[ids[i]];
+    class_prefetch(table, ids, i, k, width);
     size_t j = 0;
     for (; j + LANES <= width; j += LANES)
       for (size_t lane = 0; lane < LANES; lane++)
@@ -47,6 +55,9 @@ static void sampled_backward(struct node *node) {
   params_touch(bias, sampled->ids, all);
   for (size_t at = 0; at < all; at++) {
     const size_t row = at / sampled->k * width, place = (size_t)sampled->ids[at] * width;
+    class_prefetch(table->x, sampled->ids, at, all, width);
+    if (table_g)
+      class_prefetch(table_g, sampled->ids, at, all, width);
     if (hidden_g)
       row_add(hidden_g + row, table->x + place, node->g[at], width);
     if (table_g)

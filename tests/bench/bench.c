@@ -329,6 +329,99 @@ static void bench_consensus(size_t count) {
   free(values);
 }
 
+/* ---- the loss layer of a head of many classes: forward, backward and update ---- */
+
+enum { HEAD_WIDTH = 100 };
+
+struct head {
+  qe_params *params;
+  qe_optimiser *optimiser;
+  qe_tape *tape;
+  qe_proposal *proposal;
+  qe_real *hidden, *targets; /* targets: a Gaussian over all classes for every row */
+  double values[BATCH];
+  size_t classes;
+};
+
+static double target_logit(double value, size_t bin, size_t classes) {
+  const double distance = (((double)bin + 0.5) / (double)classes - value) / 0.02;
+  return -0.5 * distance * distance;
+}
+
+static struct head head_make(size_t classes) {
+  qe_rng rng;
+  const qe_optimiser_options options = qe_optimiser_defaults(QE_ADAM);
+  struct head head = { .params = qe_params_new(), .tape = qe_tape_new(NULL, 1), .classes = classes };
+  qe_rng_seed(&rng, 1, "head");
+  qe_params_add(head.params, "weight", classes, HEAD_WIDTH, 1);
+  qe_params_add(head.params, "bias", classes, 1, 1);
+  qe_params_normal(head.params, 0, 0.1, &rng);
+  head.optimiser = qe_optimiser_new(head.params, &options, NULL);
+  head.proposal = qe_proposal_new(classes, NULL, 0.2);
+  head.hidden = calloc(BATCH * HEAD_WIDTH, sizeof *head.hidden);
+  head.targets = calloc(BATCH * classes, sizeof *head.targets);
+  for (size_t i = 0; i < BATCH * HEAD_WIDTH; i++)
+    head.hidden[i] = (qe_real)qe_rng_normal(&rng);
+  for (size_t i = 0; i < BATCH; i++) {
+    head.values[i] = qe_rng_uniform(&rng);
+    for (size_t j = 0; j < classes; j++)
+      head.targets[i * classes + j] = (qe_real)target_logit(head.values[i], j, classes);
+  }
+  return head;
+}
+
+static void head_free(struct head *head) {
+  qe_proposal_free(head->proposal);
+  qe_optimiser_free(head->optimiser);
+  qe_tape_free(head->tape);
+  qe_params_free(head->params);
+  free(head->hidden);
+  free(head->targets);
+}
+
+/* k classes per row are drawn, their targets computed; all of them for 0. */
+static qe_tensor head_loss(struct head *head, size_t k, qe_rng *rng) {
+  static uint32_t ids[BATCH * 1000];
+  static double log_q[BATCH * 1000];
+  static qe_real told[BATCH * 1000], correction[BATCH * 1000];
+  qe_tensor hidden = qe_variable(head->tape, BATCH, HEAD_WIDTH, head->hidden);
+  qe_tensor weight = qe_param(head->tape, head->params, 0), bias = qe_param(head->tape, head->params, 1);
+  if (k == 0)
+    return qe_kl(qe_constant(head->tape, BATCH, head->classes, head->targets),
+                 qe_add(qe_matmul(hidden, weight, QE_NT), qe_transposed(bias)), 1);
+  qe_proposal_draw(head->proposal, rng, BATCH * k, ids, log_q);
+  for (size_t i = 0; i < BATCH * k; i++) {
+    ids[i] = qe_nearest_bin(head->values[i / k], head->classes, ids[i]);
+    correction[i] = (qe_real)log_q[i];
+    told[i] = (qe_real)(target_logit(head->values[i / k], ids[i], head->classes) - log_q[i]);
+  }
+  qe_tensor z =
+      qe_sub(qe_sampled_logits(hidden, weight, bias, ids, k), qe_constant(head->tape, BATCH, k, correction));
+  return qe_kl(qe_constant(head->tape, BATCH, k, told), z, 1);
+}
+
+static void bench_head(size_t classes, size_t k) {
+  qe_rng rng;
+  struct head head = head_make(classes);
+  double best = 1e9;
+  qe_rng_seed(&rng, 2, "head");
+  for (int round = 0; round <= ROUNDS; round++) {
+    const int steps = k == 0 ? 3 : 200;
+    const double start = now();
+    for (int i = 0; i < steps; i++) {
+      qe_tape_reset(head.tape);
+      qe_backward(qe_mean(head_loss(&head, k, &rng), QE_ALL));
+      qe_optimiser_step(head.optimiser, 1e-3);
+    }
+    const double seconds = (now() - start) / steps / BATCH;
+    best = round > 0 && seconds < best ? seconds : best;
+  }
+  printf("{\"what\": \"loss layer, %zu of %zu classes\", \"microseconds_per_example\": %.2f}\n", k ? k : classes,
+         classes, 1e6 * best);
+  fflush(stdout);
+  head_free(&head);
+}
+
 int main(void) {
   static const char words[] = "{\"kind\":\"words\",\"size\":20000}";
   static const char ngrams[] = "{\"kind\":\"ngrams\",\"buckets\":32768}";
@@ -351,6 +444,12 @@ int main(void) {
   bench_consensus(100);
   bench_consensus(1000);
   bench_consensus(10000);
+  for (size_t classes = 1000; classes <= 10000; classes *= 10) {
+    bench_head(classes, 0);
+    bench_head(classes, 100);
+    bench_head(classes, 300);
+    bench_head(classes, 1000);
+  }
   qe_dataset_free(data);
   return 0;
 }
