@@ -80,6 +80,13 @@ function teacher.apply(names, data, pool)
   return true
 end
 
+--- Names for a column of each: PREFIX.1, PREFIX.2, ...
+function teacher.columns(names, prefix)
+  local list = {}
+  for number in ipairs(names) do list[number] = ("%s.%d"):format(prefix, number) end
+  return list
+end
+
 --- Gives `data` a column for each teacher, by the names in `to`, instead of their mean.
 -- @return true, or nil and a message
 function teacher.apply_each(names, data, pool, to)
