@@ -63,8 +63,8 @@ function policy.rewards(before, after)
   return list
 end
 
---- What each teacher's policy draws for one pair, from its score, its error on gold, its distance to the student and the
--- source's words.
+--- What each teacher's policy draws for one pair, from its score, its error on gold, its distance to the student and
+-- the source's words.
 -- @param unit { low =, width = } of the teachers' scores: (score - low) / width is in the unit of gold and score
 -- @param rng nil: all say yes
 -- @return array of { state =, yes = }, and the mean score of those that say yes in the unit of gold, nil if none does

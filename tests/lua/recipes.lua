@@ -458,6 +458,8 @@ test("reinforced: the mean of all teachers is plain kd", function()
     end
     local learning = run("reinforced", { warm_up = 2, policy_rate = 5 })
     equal(run("reinforced", { warm_up = 2, policy_rate = 0 }) == learning, false, "policies that stay")
+    equal(run("reinforced", { warm_up = 2, policy_rate = 5, reward = "step" }) == learning, false, "other rewards")
+    equal(run("reinforced", { warm_up = 2, policy_rate = 5, same_unit = true }) == learning, false, "other unit")
     support.raises("needs a --teacher", train.run, "reinforced", request(folder, {}))
   end)
 end)
@@ -466,7 +468,7 @@ end)
 local function rates(folder, after)
   local used, seen = { 0, 0 }, 0
   local recipe = changed(reinforced, { after = function(run, ...)
-    if run.state.loop.step > 400 then
+    if run.state.loop.step > 300 then
       for _, pair in ipairs(run.drawn) do
         seen = seen + 1
         for k = 1, 2 do used[k] = used[k] + (pair[k].yes and 1 or 0) end
@@ -475,7 +477,7 @@ local function rates(folder, after)
     after(run, ...)
   end })
   assert(train.run(recipe, request(folder,
-    { epochs = 60, batch = 16, warm_up = 50, start = 0.7, policy_rate = 1, alpha = 1, rate = 0.01 },
+    { epochs = 50, batch = 16, warm_up = 50, start = 0.7, same_unit = true, alpha = 1, dropout = 0.3, policy_rate = 0.1 },
     "anchor3", "shuffled")))
   return used[1] / seen, used[2] / seen
 end

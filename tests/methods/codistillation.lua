@@ -45,11 +45,11 @@ end
 local figures = harness.seeds(SEEDS, function(seed)
   local folder, result = setup(seed), {}
   -- two retrains of a pair, on the same shards: other seeds of everything else would deal other shards
-  local one_scores, two_scores, alone_one, alone_two
+  local one_scores, alone_one
   result.together, one_scores = run(folder, seed, "codistillation", peers)
-  _, two_scores = run(folder, seed + 1000, "codistillation", peers)
+  local two_scores = select(2, run(folder, seed + 1000, "codistillation", peers))
   result.half, alone_one = run(folder, seed, "codistillation", with { weight = 0 })
-  _, alone_two = run(folder, seed + 1000, "codistillation", with { weight = 0 })
+  local alone_two = select(2, run(folder, seed + 1000, "codistillation", with { weight = 0 }))
   result.churn, result.churn_alone = churn(one_scores, two_scores), churn(alone_one, alone_two)
   result.all = run(folder, seed, "gold", { epochs = EPOCHS // 2 }) -- as many steps
   -- everyone has the same half: a shard of a half, dealt before

@@ -61,8 +61,8 @@ local function seconds(online)
   local states = require "qestrel.recipes.states"
   local start, finish
   local recipe = harness.changed(states, {
-    stages = function(run)
-      local list = states.stages(run)
+    stages = function(current)
+      local list = states.stages(current)
       local loss = list[1].loss
       list[1].loss = function(own, batch)
         start = start or qe.clock()
@@ -71,9 +71,9 @@ local function seconds(online)
       end
       return { list[1] }
     end,
-    setup = function(run)
-      states.setup(run)
-      run.teacher = assert(qe.open(folder .. "/wide.qe"))
+    setup = function(current)
+      states.setup(current)
+      current.teacher = assert(qe.open(folder .. "/wide.qe"))
     end,
     finish = function() finish = qe.clock() end,
   })

@@ -1,5 +1,5 @@
---- Synthetic worlds with a known scorer (methods.md D4). A pair is a row of words on either side; every word has a weight,
--- and the truth of a pair is a smooth function of its mean weight,
+--- Synthetic worlds with a known scorer (methods.md D4). A pair is a row of words on either side; every word has a
+-- weight, and the truth of a pair is a smooth function of its mean weight,
 --
 --    truth = 1/2 + 1/2 tanh(2 (mean weight of the translation + 1/2 mean weight of the source))
 --

@@ -1,11 +1,12 @@
 --- reinforced - several teachers, of which a policy chooses some for every pair, rewarded by what the student learns.
 -- Yuan et al. 2021, Reinforced Multi-Teacher Selection for Knowledge Distillation (methods.md M5). The student begins
--- with the mean of all teachers. Then each teacher's policy sees the source's words, its score, its error on gold and its
--- distance to the student, and draws whether it is used; L = alpha (s - mean of those used)^2 + (1 - alpha) (s - gold)^2, gold alone
--- where none is. The relative fall of the pair's error on gold rewards what was drawn (REINFORCE, log pi, with a running
--- baseline): the fall after the student's step, as in the paper (reward=step), or that of a step taken to its end, when
--- the student says what it is told (reward=target). The latter is the default: one step of a student that all pairs
--- share moves a pair's error mostly by the others' targets, and policies learned the wrong teacher from that.
+-- with the mean of all teachers. Then each teacher's policy sees the source's words, its score, its error on gold and
+-- its distance to the student, and draws whether it is used; L = alpha (s - mean of those used)^2 + (1 - alpha)
+-- (s - gold)^2, gold alone where none is. What was drawn is rewarded (REINFORCE, log pi, with a running baseline) by
+-- the relative fall of the pair's error on gold after the student's step, as in the paper (reward=step), or after one
+-- taken to its end, when the student says what it is told (reward=target). The latter is the default: one step of a
+-- student that all pairs share moves a pair's error mostly by the others' targets, and policies learned the wrong
+-- teacher from that.
 -- Pitfalls guarded against: the loss is of the mean over those used, and pairs that used none teach the policies
 -- nothing, so that using none is not cheap; rewards are bounded. Teachers that were fitted on these rows are flattered
 -- by their errors here: give cross-fitted ones.
@@ -24,7 +25,7 @@ local reinforced = {
     { "start", 0.7, "probability that a teacher is used, at first" },
     { "same_unit", false, "the teachers' scores are in the unit of gold; no: scaled by the range of their mean" },
     { "reward", "target", "target or step, see above" },
-    { "policy_rate", 0.5, "learning rate of the policies; 0: they stay as they are" },
+    { "policy_rate", 0.1, "learning rate of the policies; 0: they stay as they are" },
   },
 }
 
