@@ -27,4 +27,4 @@ need() {
 build_packages=(gcc make cmake pkg-config libc6-dev libopenblas-dev libarchive-dev libutf8proc-dev libjansson-dev
   libsodium-dev zlib1g-dev liblua5.4-dev lua-argparse)
 test_packages=(lua5.4 libcmocka-dev lua-busted lua-check clang-format universal-ctags git bsdextrautils locales strace g++
-  python3-venv apertium apertium-lex-tools apertium-eng-spa)
+  python3-venv apertium apertium-lex-tools apertium-eng-spa gnuplot-nox procps)

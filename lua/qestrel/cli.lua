@@ -8,6 +8,7 @@ local cli = {}
 
 local COMMANDS = {
   "train", "score", "rerank", "tune", "metric", "compare", "eval", "pack", "unpack", "inspect", "verify",
+  "study",
 }
 
 local function make_parser()
@@ -39,6 +40,7 @@ function cli.main(arguments)
     io.stderr:write("qestrel: ", result, "\n", "qestrel --help tells more\n")
     return 2
   end
+  result.program = arguments[0]
   local status, problem = require("qestrel.command." .. result.command).run(result, given)
   if problem then io.stderr:write("qestrel ", result.command, ": ", problem, "\n") end
   return status

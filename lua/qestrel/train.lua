@@ -116,6 +116,7 @@ local function evaluate(run, stage)
   else
     loop.waited = loop.waited + 1
   end
+  table.insert(run.state.curve, { stage = run.state.stage, step = loop.step, pearson = loop.pearson })
   progress.evaluated(run)
   loop.loss_sum, loop.loss_count = 0.0, 0
   return not stage.last and loop.waited >= (stage.patience or run.options.patience)
@@ -217,7 +218,7 @@ end
 --- Trains, and writes the archive where `request.output` names one.
 -- @param recipe table, or the name of a shipped recipe
 -- @param request see Run.new; also output, resume
--- @return model and a table of dev metrics, or nil and a message
+-- @return model and a table of dev metrics (curve: array of { stage =, step =, pearson = }), or nil and a message
 function train.run(recipe, request)
   if type(recipe) == "string" then recipe = require("qestrel.recipes." .. recipe) end
   local ok, problem = qe.blas_check()
@@ -231,10 +232,12 @@ function train.run(recipe, request)
   if not run then return nil, problem end
   if recipe.setup then call(run, recipe.setup) end
   run.identity = identity_of(run)
+  run.state.curve = {}
   run.checkpoint = request.output and request.output .. ".checkpoint"
   run_stages(run, request.resume)
   if recipe.finish then call(run, recipe.finish) end
   local metrics = package_model.finish(run)
+  metrics.curve = run.state.curve
   if request.output then
     ok, problem = run.student:save(request.output)
     if not ok then return nil, problem end

@@ -477,7 +477,8 @@ local function rates(folder, after)
     after(run, ...)
   end })
   assert(train.run(recipe, request(folder,
-    { epochs = 50, batch = 16, warm_up = 50, start = 0.7, same_unit = true, alpha = 1, dropout = 0.3, policy_rate = 0.1 },
+    { epochs = 50, batch = 16, warm_up = 50, start = 0.7, same_unit = true, alpha = 1, dropout = 0.3,
+      policy_rate = 0.1 },
     "anchor3", "shuffled")))
   return used[1] / seen, used[2] / seen
 end

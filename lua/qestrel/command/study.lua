@@ -1,0 +1,108 @@
+--- qestrel study
+local qe = require "qestrel"
+local evaluate = require "qestrel.evaluate"
+local lines = require "qestrel.lines"
+local report = require "qestrel.study_report"
+local study = require "qestrel.study"
+
+local command = { summary = "Run methods on data sets with several seeds; compare, draw." }
+
+function command.configure(parser)
+  parser:argument("definition", "Lua file that returns the study; examples/study has some.")
+  parser:argument("folder", "Where results are kept; a study that is there goes on.")
+  parser:option("--data", "Folder that the definition's paths begin at."):argname("DIR"):default "."
+  parser:option("--seeds", "At most so many seeds."):argname("N"):convert(math.tointeger)
+  parser:option("--jobs", "Processes; default: as many as cores."):argname("N"):convert(math.tointeger)
+  parser:flag("--report", "Run nothing, report what is there.")
+  parser:option("--worker", "One of the processes of a study, started by it."):argname("PHASE"):convert(math.tointeger)
+    :hidden(true)
+end
+
+local function quoted(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
+
+-- A process of the study: takes jobs until there are none; a line for each on stdout.
+local function work(self, phase)
+  local failed = false
+  for _, job in ipairs(study.open_jobs(self, phase)) do
+    if study.claim(self, job) then
+      local ok, problem = study.run(self, job)
+      failed = failed or not ok
+      lines.write(ok and "done " or "failed ", job.key, "\n", not ok and problem .. "\n" or "")
+      io.stdout:flush()
+    end
+  end
+  return failed and 1 or 0
+end
+
+local function remaining(start, done, total)
+  local left = done > 0 and (qe.clock() - start) / done * (total - done) or 0
+  return ("%d:%02d:%02d"):format(left // 3600, left // 60 % 60, left // 1 % 60)
+end
+
+-- Starts the processes of a phase and tells what they finish.
+local function run_phase(arguments, self, phase)
+  local total, done, failed, start = #study.open_jobs(self, phase), 0, 0, qe.clock()
+  if total == 0 then return true end
+  study.release(self)
+  local jobs = math.min(arguments.jobs or qe.threads(), total)
+  local seeds = arguments.seeds and (" --seeds=" .. arguments.seeds) or ""
+  local one = ("%s study %s %s --data=%s%s --worker=%d"):format(quoted(arguments.program),
+    quoted(arguments.definition), quoted(arguments.folder), quoted(arguments.data), seeds, phase)
+  local all = ("export OPENBLAS_NUM_THREADS=1; for i in $(seq %d); do %s & done; wait"):format(jobs, one)
+  local pipe, terminal = assert(io.popen(all)), qe.stderr_is_terminal()
+  for line in pipe:lines() do
+    if line:match "^done " or line:match "^failed " then done = done + 1 end
+    if not line:match "^done " then
+      failed = failed + (line:match "^failed " and 1 or 0)
+      io.stderr:write(line, "\n")
+    end
+    local told = ("%s  %d of %d %s, %s left"):format(line:match "%S+ (.*)" or "", done, total,
+      phase == 1 and "teachers" or "runs", remaining(start, done, total))
+    io.stderr:write(terminal and "\r" or "", told, terminal and "\27[K" or "\n")
+  end
+  pipe:close()
+  if terminal then io.stderr:write "\n" end
+  return failed == 0, ("%d of %d runs failed"):format(failed, total)
+end
+
+local function gold_of(self, definition)
+  local gold, options = {}, definition.options or {}
+  for _, data in ipairs(definition.data) do
+    local folder = data.folder and self.root .. "/" .. data.folder
+    local path, name = folder or self.root .. "/" .. data.test, folder and "test20" or nil
+    local set, problem = evaluate.read(path, name, options.gold)
+    if not set then return nil, problem end
+    gold[data.name] = set:column "gold"
+  end
+  return gold
+end
+
+local function tell(self, definition)
+  local gold, problem = gold_of(self, definition)
+  if not gold then return 1, problem end
+  local runs = report.collect(study.results(self), self.folder)
+  local text, differences = report.text(definition, runs, gold)
+  lines.write(text)
+  local file = assert(io.open(self.folder .. "/report.md", "wb"))
+  file:write(text)
+  file:close()
+  local drawn
+  drawn, problem = report.draw(definition, runs, differences, self.folder)
+  if not drawn then return 1, problem end
+  return 0
+end
+
+function command.run(arguments)
+  local definition, problem = study.load(arguments.definition)
+  if not definition then return 1, problem end
+  local self = study.new(definition, arguments.folder, { data = arguments.data, seeds = arguments.seeds, threads = 1 })
+  if arguments.worker then return work(self, arguments.worker) end
+  for phase = 1, arguments.report and 0 or 2 do
+    local ok
+    ok, problem = run_phase(arguments, self, phase)
+    if not ok then return 1, problem end
+  end
+  return tell(self, definition)
+end
+
+return command

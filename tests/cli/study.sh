@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# qestrel study: a queue that is killed and goes on, the same results however many processes work, tables and figures.
+set -euo pipefail
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+fail() { echo "$*" && exit 1; }
+study="$SOURCE_DIR/examples/study/small.lua"
+"$QESTREL" lua "$SOURCE_DIR/examples/study/generate.lua" .
+
+"$QESTREL" study "$study" whole --data=. --seeds=1 --jobs=2 > table 2> log
+[ "$(wc -l < whole/results.jsonl)" = 6 ] || fail "not a teacher and five runs: $(cat whole/results.jsonl)"
+grep -q '^| states | 1 | 0\.' table || fail "no row in the table: $(cat table)"
+grep -q 'made-up.route.1  . of 5 runs, 0:00:0' log || fail "no progress: $(cat log)"
+for figure in learning differences; do
+  grep -q '</svg>' "whole/$figure.svg" || fail "no figure $figure"
+done
+
+# Killed while it runs, and a line of the store cut off.
+"$QESTREL" study "$study" cut --data=. --seeds=1 --jobs=1 > /dev/null 2> log &
+pid=$!
+for _ in $(seq 600); do grep -q 'made-up.kd' cut/results.jsonl 2> /dev/null && break; sleep .05; done
+pkill -KILL -P $pid || true
+kill -KILL $pid 2> /dev/null || true
+wait $pid 2> /dev/null || true
+sleep .2
+pkill -KILL -f "study $study cut" || true
+printf '{"key": "made-up.rou' >> cut/results.jsonl && echo >> cut/results.jsonl
+"$QESTREL" study "$study" cut --data=. --seeds=1 --jobs=2 > again 2> log
+scores() { (cd "$1/scores" && sha256sum made-up.*) }
+[ "$(scores cut)" = "$(scores whole)" ] || fail "other scores after a kill: $(scores cut) $(scores whole)"
+
+# A second look runs nothing; more seeds run the new ones alone.
+"$QESTREL" study "$study" whole --data=. --seeds=1 > second 2> log
+cmp table second || fail "another table"
+[ ! -s log ] || fail "something ran: $(cat log)"
+"$QESTREL" study "$study" whole --data=. --seeds=1 --report | cmp - table || fail "--report says something else"
+
+# What is wrong is told.
+printf 'return { data = { { name = "x", train = "train.tsv", dev = "dev.tsv", test = "test.tsv" } }, methods = { { name = "a", recipe = "kd", teachers = { "none" } } } }' > wrong.lua
+"$QESTREL" study wrong.lua wrong --data=. > /dev/null 2> log && fail "a study without its teacher passed"
+grep -q 'method a: no teacher none for x' log || fail "the teacher is not named: $(cat log)"
+printf 'return { data = {}, methods = {} }' > empty.lua
+"$QESTREL" study empty.lua wrong 2> log && fail "an empty study passed"
+grep -q 'empty.lua: a study needs data' log || fail "$(cat log)"
