@@ -135,12 +135,22 @@ int manifest_check_members(const json_t *manifest, const qe_archive *archive, st
 
 /* ---- numbers ---- */
 
+/* The float that a reader of the archive will find: of the number's nine digits, which between two floats may be nearer
+** to the other one than the number itself. */
+static float as_written(double number) {
+  char text[40];
+  double found = number;
+  const int size = number_print(text, sizeof text, number, 9);
+  number_parse((qe_text){ text, (size_t)size }, &found);
+  return (float)found;
+}
+
 /* object[key] as a finite float; absent keeps *value. */
 static int read_float(const json_t *object, const char *where, const char *key, float *value, struct error *error) {
   const json_t *item = json_object_get(object, key);
   if (!item)
     return QE_OK;
-  float number = (float)json_number_value(item);
+  const float number = as_written(json_number_value(item));
   if (!json_is_number(item) || !isfinite(number))
     return error_set(error, QE_FORMAT, "manifest.json: \"%s\": \"%s\" is not a finite number", where, key);
   *value = number;
@@ -152,7 +162,7 @@ static int read_floats(const json_t *array, const char *where, float *values, si
     return error_set(error, QE_FORMAT, "manifest.json: \"%s\" is not an array of %zu numbers", where, count);
   for (size_t i = 0; i < count; i++) {
     const json_t *item = json_array_get(array, i);
-    values[i] = (float)json_number_value(item);
+    values[i] = as_written(json_number_value(item));
     if (!json_is_number(item) || !isfinite(values[i]))
       return error_set(error, QE_FORMAT, "manifest.json: \"%s\": value %zu is not a finite number", where, i + 1);
   }

@@ -79,6 +79,32 @@ static void test_round_trips(void **state) {
   }
 }
 
+/* Numbers just beside the middle of two floats, which nine digits may put on its other side. */
+static void test_numbers_between_floats(void **state) {
+  (void)state;
+  qe_rng rng;
+  qe_rng_seed(&rng, 3, "scales");
+  size_t moved = 0;
+  for (int round = 0; round < 40; round++) {
+    const float low = (float)(0.5 + qe_rng_uniform(&rng));
+    const double middle = ((double)low + (double)nextafterf(low, 9)) / 2;
+    const double scale = middle * (round % 2 ? 1 + 1e-12 : 1 - 1e-12);
+    char text[128], nine[32];
+    snprintf(text, sizeof text, "{\"score\":{\"scale\":%.17g,\"shift\":%.17g}}", scale, -scale);
+    snprintf(nine, sizeof nine, "%.9g", scale);
+    moved += (float)strtod(nine, NULL) != (float)scale;
+    qe_model *model = packable(FIXTURE_NGRAMS, "f32"), *opened = qe_model_new();
+    assert_int_equal(qe_model_describe(model, text), QE_OK);
+    assert_int_equal(qe_model_save(model, path), QE_OK);
+    if (qe_model_open(opened, path, 0) != QE_OK)
+      fail_msg("scale %.17g: %s", scale, qe_model_error(opened));
+    qe_model_free(model);
+    qe_model_free(opened);
+  }
+  unlink(path);
+  assert_true(moved > 5);
+}
+
 static void test_a_copy_is_the_model(void **state) {
   (void)state;
   qe_model *model = packable(FIXTURE_WORDS, "f32"), *copy = qe_model_new();
@@ -181,6 +207,7 @@ static void test_other_files_are_refused(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_round_trips),
+    cmocka_unit_test(test_numbers_between_floats),
     cmocka_unit_test(test_a_copy_is_the_model),
     cmocka_unit_test(test_what_is_missing_is_named),
     cmocka_unit_test(test_every_changed_byte_is_refused),
