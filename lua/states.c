@@ -28,11 +28,11 @@ static int states_add(lua_State *L) {
   lua_settop(L, 5);
   check_keys(L, 5, known);
   lua_getfield(L, 5, "tokens");
-  options.tokens = lua_isnil(L, -1) ? 0 : check_size(L, -1, 0);
+  options.tokens = lua_isnil(L, -1) ? 0 : check_size(L, lua_gettop(L), 0);
   lua_getfield(L, 5, "share");
-  options.share = luaL_optnumber(L, -1, 1);
+  options.share = luaL_optnumber(L, lua_gettop(L), 1);
   lua_getfield(L, 5, "rng");
-  options.rng = box_optional(L, -1, &rng_kind);
+  options.rng = box_optional(L, lua_gettop(L), &rng_kind);
   const qe_segments segments = check_segments(L, 4);
   const qe_tensor importance = lua_isnil(L, 3) ? QE_NONE : check_tensor(L, 3);
   const qe_tensor x = check_tensor(L, 2);

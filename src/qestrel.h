@@ -748,7 +748,8 @@ QE_API int qe_states_add(qe_states *states, qe_tensor x, qe_tensor importance, q
                          const qe_states_options *options);
 /* The whole store; valid until it is changed. 4 bytes per kept cell, 2 where all are kept, 8 per text. */
 QE_API qe_text qe_states_bytes(const qe_states *states);
-QE_API int qe_states_read(qe_states *states, qe_text bytes); /* replaces what is there; empty after a failure */
+QE_API int qe_states_read(qe_states *states,
+                          qe_text bytes); /* replaces what is there (not by its own bytes); empty after a failure */
 /* Texts rows[i] (from 0) as constants, tokens x width: kept cells with mask 1, all others 0 with mask 0. Segment i must
 ** have as many tokens as text rows[i] had. */
 QE_API qe_tensor qe_states_target(qe_tape *tape, const qe_states *states, const uint32_t *rows,

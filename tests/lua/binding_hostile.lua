@@ -27,6 +27,7 @@ local function make(seed)
   w.list:add("0 ||| a ||| F= 1 2 ||| 3", 1)
   w.weights:set("F", { 1, 2 })
   w.archive:add("x", "y")
+  w.states, w.proposal = qe.states(2), qe.proposal(300, nil, 0.5)
   return w
 end
 
@@ -57,6 +58,15 @@ local calls = {
   function(w) return w.list:feature(1, "F") end,
   function(w) return w.list:append("G", { 1 }) end,
   function(w) return w.archive:names() end,
+  function(w)
+    local choose = { share = 0.5, rng = qe.rng(1, "s") }
+    return w.states:add(w.tape:constant(3, 2), w.tape:constant(3, 1), { 0, 1, 3 }, choose)
+  end,
+  function(w) return w.states:target(w.tape, { 1 }, { 0, 1 }) end,
+  function(w) return w.states:read(w.states:bytes()) end,
+  function(w) return w.proposal:draw(qe.rng(1, "draw"), 100) end,
+  function(w) return qe.proposal_masses(w.tape:constant(2, 9), w.tape:constant(2, 9)) end,
+  function(w) return w.tape:constant(2, 3):top_singular(w.tape:constant(2, 4), { 0, 1, 2 }, 3) end,
   function(w) return w.archive:member "x" end,
   function(w) return w.model:manifest() end,
   function(w) return w.model:copy() end,
