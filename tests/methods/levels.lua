@@ -1,5 +1,5 @@
--- M9: universe, domain and instance apart, on class problems where one of them can help, with the targets and weights of
--- qestrel.levels and a linear student.
+-- M9: universe, domain and instance apart, on class problems where one of them can help, with the targets and
+-- weights of qestrel.levels and a linear student.
 local harness = require "harness"
 local qe = require "qestrel"
 local levels = require "qestrel.levels"
