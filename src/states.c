@@ -7,6 +7,7 @@
 ** cells without a value. A text of which every cell is kept has 2^32 - 1 for the pairs and bare values instead.
 ** Invariant: every gap leads to a cell of the text and every value is finite; little-endian throughout.
 */
+#include "bytes.h"
 #include "core.h"
 
 #include <math.h>
@@ -27,16 +28,9 @@ struct qe_states {
 
 /* ---- numbers as bytes ---- */
 
-static void store(unsigned char *out, uint32_t value, size_t size) {
-  for (size_t i = 0; i < size; i++)
-    out[i] = (unsigned char)(value >> 8 * i);
-}
-
+/* No number of a store is wider than 32 bits. */
 static uint32_t load(const unsigned char *bytes, size_t size) {
-  uint32_t value = 0;
-  for (size_t i = 0; i < size; i++)
-    value |= (uint32_t)bytes[i] << 8 * i;
-  return value;
+  return (uint32_t)bytes_load(bytes, size);
 }
 
 /* To the nearest, ties to even; what is too large becomes the largest. Scaled so that a half's last place is 1. */
@@ -70,8 +64,8 @@ static bool states_header(qe_states *states) {
   if (!memory_reserve((void **)&states->bytes, &states->room, HEADER, 1))
     return false;
   memcpy(states->bytes, magic, 8);
-  store(states->bytes + 8, (uint32_t)states->width, 4);
-  store(states->bytes + 12, (uint32_t)states->count, 4);
+  bytes_store(states->bytes + 8, (uint32_t)states->width, 4);
+  bytes_store(states->bytes + 12, (uint32_t)states->count, 4);
   states->size = states->size < HEADER ? HEADER : states->size;
   return true;
 }
@@ -165,9 +159,9 @@ static size_t text_choose(struct cell *cells, const qe_real *x, const qe_real *i
 
 static unsigned char *pair_write(unsigned char *out, uint32_t gap, double value) {
   for (; gap >= SKIP; gap -= SKIP, out += PAIR)
-    store(out, SKIP, PAIR); /* value 0 */
-  store(out, gap, 2);
-  store(out + 2, half_of(value), 2);
+    bytes_store(out, SKIP, PAIR); /* value 0 */
+  bytes_store(out, gap, 2);
+  bytes_store(out + 2, half_of(value), 2);
   return out + PAIR;
 }
 
@@ -178,17 +172,17 @@ static void text_write(qe_states *states, const struct cell *cells, size_t kept,
   for (size_t i = 0; i < kept; i++) {
     const uint32_t index = cells[i].index;
     if (dense) {
-      store(out, half_of((double)x[index]), HALF);
+      bytes_store(out, half_of((double)x[index]), HALF);
       out += HALF;
     } else
       out = pair_write(out, index - next, (double)x[index]);
     next = index + 1;
   }
-  store(start, (uint32_t)tokens, 4);
-  store(start + 4, dense ? DENSE : (uint32_t)((size_t)(out - start - TEXT_HEADER) / PAIR), 4);
+  bytes_store(start, (uint32_t)tokens, 4);
+  bytes_store(start + 4, dense ? DENSE : (uint32_t)((size_t)(out - start - TEXT_HEADER) / PAIR), 4);
   states->offset[states->count++] = states->size;
   states->size += (size_t)(out - start);
-  store(states->bytes + 12, (uint32_t)states->count, 4);
+  bytes_store(states->bytes + 12, (uint32_t)states->count, 4);
 }
 
 static int text_add(qe_states *states, const qe_real *x, const qe_real *importance, size_t tokens,

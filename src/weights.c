@@ -5,6 +5,7 @@
 ** that the writer could have written are accepted (values finite, int8 rows scaled to their largest value), hence what
 ** was read is written again as the same bytes. The file knows the format, not what the matrices are for.
 */
+#include "bytes.h"
 #include "model.h"
 
 #include <float.h>
@@ -24,18 +25,6 @@ static int type_of(const char *storage) {
 }
 
 /* ---- numbers as bytes ---- */
-
-static void store(unsigned char *out, uint64_t value, size_t size) {
-  for (size_t i = 0; i < size; i++)
-    out[i] = (unsigned char)(value >> (8 * i));
-}
-
-static uint64_t load(const unsigned char *bytes, size_t size) {
-  uint64_t value = 0;
-  for (size_t i = 0; i < size; i++)
-    value |= (uint64_t)bytes[i] << (8 * i);
-  return value;
-}
 
 static uint32_t float_bits(float value) {
   uint32_t bits;
@@ -134,10 +123,10 @@ static size_t write_entry(unsigned char *out, const struct layout_entry *entry, 
   memcpy(out + 1, entry->name, length);
   out += 1 + length;
   out[0] = (unsigned char)place->type;
-  store(out + 1, entry->rows, 4);
-  store(out + 5, entry->cols, 4);
-  store(out + 9, place->offset, 8);
-  store(out + 17, place->size, 8);
+  bytes_store(out + 1, entry->rows, 4);
+  bytes_store(out + 5, entry->cols, 4);
+  bytes_store(out + 9, place->offset, 8);
+  bytes_store(out + 17, place->size, 8);
   return ENTRY + length;
 }
 
@@ -153,7 +142,7 @@ static void write_int8(unsigned char *out, const struct layout_entry *entry, con
   unsigned char *steps = out + entry->rows * sizeof(float);
   for (size_t row = 0; row < entry->rows; row++, values += entry->cols) {
     const float scale = int8_scale(values, entry->cols);
-    store(out + row * sizeof(float), float_bits(scale), 4);
+    bytes_store(out + row * sizeof(float), float_bits(scale), 4);
     for (size_t i = 0; i < entry->cols; i++)
       *steps++ = (unsigned char)int8_of(values[i], scale);
   }
@@ -166,19 +155,19 @@ static void write_matrix(unsigned char *out, enum type type, const struct layout
     write_int8(out, entry, values);
   else if (type == TYPE_BF16)
     for (size_t i = 0; i < count; i++)
-      store(out + 2 * i, bf16_of((float)values[i]), 2);
+      bytes_store(out + 2 * i, bf16_of((float)values[i]), 2);
   else
     for (size_t i = 0; i < count; i++)
-      store(out + 4 * i, float_bits((float)values[i]), 4);
+      bytes_store(out + 4 * i, float_bits((float)values[i]), 4);
 }
 
 static int write_all(const qe_params *params, enum type storage, unsigned char *out, struct error *error) {
   const size_t count = qe_params_count(params);
   size_t position = START, end = header_size(params);
   memcpy(out, "QEWT", 4);
-  store(out + 4, VERSION, 4);
-  store(out + 8, count, 4);
-  store(out + 12, end, 4);
+  bytes_store(out + 4, VERSION, 4);
+  bytes_store(out + 8, count, 4);
+  bytes_store(out + 12, end, 4);
   for (size_t i = 0; i < count; i++) {
     const struct layout_entry *entry = params_entry(params, i);
     const qe_real *values = values_of(params, i);
@@ -258,15 +247,15 @@ static int check_start(const struct reader *reader, const qe_params *params) {
   const unsigned char *bytes = reader->bytes;
   if (reader->size < START || memcmp(bytes, "QEWT", 4) != 0)
     return error_set(reader->error, QE_FORMAT, "weights.bin: does not begin with QEWT and 12 more bytes");
-  if (load(bytes + 4, 4) != VERSION)
-    return error_set(reader->error, QE_FORMAT, "weights.bin: version %u, expected %d", (unsigned)load(bytes + 4, 4),
-                     VERSION);
-  if (load(bytes + 8, 4) != qe_params_count(params))
+  if (bytes_load(bytes + 4, 4) != VERSION)
+    return error_set(reader->error, QE_FORMAT, "weights.bin: version %u, expected %d",
+                     (unsigned)bytes_load(bytes + 4, 4), VERSION);
+  if (bytes_load(bytes + 8, 4) != qe_params_count(params))
     return error_set(reader->error, QE_FORMAT, "weights.bin: %u matrices, expected %zu",
-                     (unsigned)load(bytes + 8, 4), qe_params_count(params));
-  if (load(bytes + 12, 4) != header_size(params) || reader->size < header_size(params))
+                     (unsigned)bytes_load(bytes + 8, 4), qe_params_count(params));
+  if (bytes_load(bytes + 12, 4) != header_size(params) || reader->size < header_size(params))
     return error_set(reader->error, QE_FORMAT, "weights.bin: a header of %u bytes in %zu, expected %zu",
-                     (unsigned)load(bytes + 12, 4), reader->size, header_size(params));
+                     (unsigned)bytes_load(bytes + 12, 4), reader->size, header_size(params));
   return QE_OK;
 }
 
@@ -291,16 +280,18 @@ static int read_entry(struct reader *reader, const struct layout_entry *entry, s
   found += 1 + length;
   if (check_type(reader, entry, found[0]) != QE_OK)
     return reader->error->status;
-  if (load(found + 1, 4) != entry->rows || load(found + 5, 4) != entry->cols)
+  if (bytes_load(found + 1, 4) != entry->rows || bytes_load(found + 5, 4) != entry->cols)
     return error_set(reader->error, QE_FORMAT, "weights.bin: matrix %s: %u x %u, expected %zu x %zu", entry->name,
-                     (unsigned)load(found + 1, 4), (unsigned)load(found + 5, 4), entry->rows, entry->cols);
+                     (unsigned)bytes_load(found + 1, 4), (unsigned)bytes_load(found + 5, 4), entry->rows,
+                     entry->cols);
   const enum type storage = reader->storage < 0 ? TYPE_F32 : (enum type)reader->storage;
   if (!place_next(place, entry, storage, reader->end))
     return error_set(reader->error, QE_FORMAT, "weights.bin: matrix %s: too large", entry->name);
-  if (load(found + 9, 8) != place->offset || load(found + 17, 8) != place->size)
+  if (bytes_load(found + 9, 8) != place->offset || bytes_load(found + 17, 8) != place->size)
     return error_set(reader->error, QE_FORMAT,
                      "weights.bin: matrix %s: %ju bytes at %ju, expected %zu bytes at %zu", entry->name,
-                     (uintmax_t)load(found + 17, 8), (uintmax_t)load(found + 9, 8), place->size, place->offset);
+                     (uintmax_t)bytes_load(found + 17, 8), (uintmax_t)bytes_load(found + 9, 8), place->size,
+                     place->offset);
   reader->position += ENTRY + length;
   return QE_OK;
 }
@@ -334,7 +325,7 @@ static int read_int8(const unsigned char *bytes, const struct layout_entry *entr
                      struct error *error) {
   const unsigned char *steps = bytes + entry->rows * sizeof(float);
   for (size_t row = 0; row < entry->rows; row++) {
-    const uint32_t scale = (uint32_t)load(bytes + row * sizeof(float), 4);
+    const uint32_t scale = (uint32_t)bytes_load(bytes + row * sizeof(float), 4);
     if (!int8_row_is_valid(scale, steps, entry->cols))
       return error_set(error, QE_FORMAT,
                        "weights.bin: matrix %s, row %zu: scale %g does not make its largest value 127 steps",
@@ -352,10 +343,10 @@ static int read_matrix(const unsigned char *bytes, enum type type, const struct 
     return read_int8(bytes, entry, values, error);
   if (type == TYPE_BF16)
     for (size_t i = 0; i < count; i++)
-      values[i] = (qe_real)float_of_bf16(load(bytes + 2 * i, 2));
+      values[i] = (qe_real)float_of_bf16(bytes_load(bytes + 2 * i, 2));
   else
     for (size_t i = 0; i < count; i++)
-      values[i] = (qe_real)bits_float((uint32_t)load(bytes + 4 * i, 4));
+      values[i] = (qe_real)bits_float((uint32_t)bytes_load(bytes + 4 * i, 4));
   return check_values(entry, values, error);
 }
 

@@ -4,11 +4,13 @@
 -- layer and side, with what they were made of.
 -- @module qestrel.hidden
 local qe = require "qestrel"
+local evaluate = require "qestrel.evaluate"
+local lines = require "qestrel.lines"
 local teacher = require "qestrel.teacher"
 
 local hidden = {}
 
-local LAYERS, SIDES, SHARE, LIMIT = { "projected", "states", "embedding" }, { "source", "target" }, 256, 1 << 40
+local LAYERS, SIDES, LIMIT = { "projected", "states", "embedding" }, { "source", "target" }, 1 << 40
 
 --- The uppermost `layers` layers of both sides: { { tap =, side = }, ... }.
 function hidden.places(layers)
@@ -26,19 +28,14 @@ end
 -- @param choose { tokens =, share =, rng = }, as for qe.states
 -- @return array of stores, one for each place
 function hidden.collect(model, data, pool, places, choose)
-  local stores, tape <close> = {}, qe.tape(pool)
-  for first = 1, data:rows(), SHARE do
-    local rows = {}
-    for row = first, math.min(first + SHARE - 1, data:rows()) do rows[#rows + 1] = row end
-    local batch <close> = qe.batch(data, rows)
-    tape:reset()
-    local pass = model:forward(tape, batch, { no_gradient = true })
+  local stores = {}
+  evaluate.passes(model, data, pool, function(pass, batch)
     for k, place in ipairs(places) do
       local states = pass:tap(place.tap)
       stores[k] = stores[k] or qe.states(states:cols())
       assert(stores[k]:add(states, pass:tap(place.side .. ".attention"), batch:segments(model, place.side), choose))
     end
-  end
+  end)
   return stores
 end
 
@@ -92,9 +89,7 @@ function hidden.of(run, places)
   local o, own = run.options, teacher.archive(run.teachers)
   local about = { data = run.data_sha256.train, cells = o.cells, tokens = o.tokens, layers = o.layers,
                   random = o.random }
-  local file = o.store ~= "" and io.open(o.store, "rb")
-  if file then
-    file:close()
+  if o.store ~= "" and lines.exists(o.store) then
     local stores, problem = hidden.load(o.store, places, about)
     return stores or error(problem, 0)
   end

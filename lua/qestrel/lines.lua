@@ -11,6 +11,13 @@ function lines.of(file)
   end
 end
 
+--- Whether a file is there and can be read.
+function lines.exists(path)
+  local file = io.open(path, "rb")
+  if file then file:close() end
+  return file ~= nil
+end
+
 --- The whole of a file.
 -- @return string, or nil and a message
 function lines.text(path)

@@ -19,19 +19,17 @@
 -- @module qestrel.study
 local qe = require "qestrel"
 local evaluate = require "qestrel.evaluate"
+local lines = require "qestrel.lines"
 local train = require "qestrel.train"
 
 local study = {}
 
 local FOLDERS = { "scores", "teachers", "claims", "runs" }
 
-local function quoted(path) return "'" .. path:gsub("'", "'\\''") .. "'" end
+--- A text as one word for the shell.
+function study.quoted(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 
-local function exists(path)
-  local file = io.open(path, "rb")
-  if file then file:close() end
-  return file ~= nil
-end
+local quoted = study.quoted
 
 --- Reads and checks a definition.
 -- @return table, or nil and a message
@@ -104,7 +102,7 @@ end
 --- Results so far: array of what each line holds.
 function study.results(self)
   local list = {}
-  if not exists(self.store) then return list end
+  if not lines.exists(self.store) then return list end
   for line in io.lines(self.store) do
     local result = qe.json.decode(line)
     if result then list[#list + 1] = result end -- a line that a kill cut off is no result; its job runs again
@@ -141,11 +139,13 @@ local function request_of(self, job, options)
            options = all, quiet = true, threads = self.threads, seed = job.seed or 1 }
 end
 
-local function set_of(self, data, set, gold)
-  if data.folder then
-    return assert(evaluate.read(placed(self, data.folder), set == "test" and "test20" or set, gold))
-  end
-  return assert(evaluate.read(placed(self, data[set]), nil, gold))
+--- One set of a data set, train or test, with its column of gold.
+-- @param gold name of the column (optional, else the definition's)
+-- @return dataset, or nil and a message
+function study.set(self, data, set, gold)
+  gold = gold or (self.definition.options or {}).gold
+  if data.folder then return evaluate.read(placed(self, data.folder), set == "test" and "test20" or set, gold) end
+  return evaluate.read(placed(self, data[set]), nil, gold)
 end
 
 local function write_scores(path, scores, first)
@@ -160,7 +160,7 @@ end
 
 -- Scores of rows by a model that has seen the others alone, for every part of the rows.
 local function cross_fitted(self, job, folds)
-  local whole, scores = set_of(self, job.data, "train", (self.definition.options or {}).gold), {}
+  local whole, scores = assert(study.set(self, job.data, "train")), {}
   local order = {}
   for row = 1, whole:rows() do order[row] = row end
   qe.rng(1, "folds"):shuffle(order)
@@ -181,7 +181,7 @@ end
 
 -- The model of all rows, with its scores on the way.
 local function trained(self, job, anchors)
-  local data = set_of(self, job.data, "train", (self.definition.options or {}).gold)
+  local data = assert(study.set(self, job.data, "train"))
   local recipe, due = require("qestrel.recipes." .. job.teacher.recipe), {}
   for number, epoch in ipairs(anchors) do due[epoch] = number end
   local watched = setmetatable({ after = function(run, ...)
@@ -214,7 +214,7 @@ local function teachers_of(self, job)
     local own = (job.data.teachers or {})[name]
     local built = ("%s/teachers/%s.%s"):format(self.folder, job.data.name, name)
     list[i] = own and placed(self, own) or name:match "%.qe$" and built or built .. ".tsv"
-    if not exists(list[i]) then
+    if not lines.exists(list[i]) then
       error(("method %s: no teacher %s for %s"):format(job.method.name, name, job.data.name), 0)
     end
   end
@@ -225,7 +225,7 @@ local function run_method(self, job)
   local request = request_of(self, job, job.method.options)
   request.teachers, request.resume = teachers_of(self, job), true
   request.output = ("%s/runs/%s.qe"):format(self.folder, job.key)
-  local test = set_of(self, job.data, "test", request.options.gold)
+  local test = assert(study.set(self, job.data, "test", request.options.gold))
   local model, metrics = train.run(job.method.recipe, request)
   assert(model, metrics)
   local scores, gold = evaluate.scores(model, test), test:column "gold"

@@ -3,21 +3,17 @@
 -- @module qestrel.tasks
 local qe = require "qestrel"
 local evaluate = require "qestrel.evaluate"
+local lines = require "qestrel.lines"
 local options = require "qestrel.options"
 local teacher = require "qestrel.teacher"
 
 local tasks = {}
 
-local function exists(path)
-  local file = io.open(path, "rb")
-  if file then file:close() end
-  return file ~= nil
-end
-
 -- One set of a folder: train.tsv and dev.tsv, or those of an MLQE-PE pair.
 local function read_set(folder, set, gold)
   local plain = ("%s/%s.tsv"):format(folder, set)
-  local data, problem = evaluate.read(exists(plain) and plain or folder, not exists(plain) and set or nil, gold)
+  local is_plain = lines.exists(plain)
+  local data, problem = evaluate.read(is_plain and plain or folder, not is_plain and set or nil, gold)
   return data or error(problem, 0)
 end
 
@@ -39,7 +35,7 @@ function tasks.read(run, folders)
   list[1] = { data = own, dev = run.dev, rows = rows, request = run.request }
   for folder in folders:gmatch "[^,]+" do
     local data = read_set(folder, "train", run.options.gold)
-    local request = exists(folder .. "/train.tsv")
+    local request = lines.exists(folder .. "/train.tsv")
       and { train = folder .. "/train.tsv", dev = folder .. "/dev.tsv" } or { data = folder }
     list[#list + 1] = { data = data, dev = read_set(folder, "dev", run.options.gold), rows = append(run, data),
                         request = request }

@@ -15,6 +15,7 @@
 -- @module qestrel.train
 local qe = require "qestrel"
 local checkpoint = require "qestrel.checkpoint"
+local lines = require "qestrel.lines"
 local options = require "qestrel.options"
 local package_model = require "qestrel.package"
 local progress = require "qestrel.progress"
@@ -174,15 +175,9 @@ local function identity_of(run)
   }
 end
 
-local function exists(path)
-  local file = io.open(path, "rb")
-  if file then file:close() end
-  return file ~= nil
-end
-
 -- Where to go on: the function that restores, and the number of the stage.
 local function find_checkpoint(run, resume)
-  if not run.checkpoint or not exists(run.checkpoint) then
+  if not run.checkpoint or not lines.exists(run.checkpoint) then
     if resume then run:say("no checkpoint: starting from the beginning") end
     return nil, 1
   end

@@ -2,11 +2,11 @@
 -- tokens the largest singular value of f^T g / T, which stands for how far the layer can carry a change of its input.
 -- Divided by sqrt(width f . width g), so that models of different widths can be compared, and as a logarithm.
 -- @module qestrel.transmission
-local qe = require "qestrel"
+local evaluate = require "qestrel.evaluate"
 
 local transmission = {}
 
-local ITERATIONS, LEAST, SHARE = 10, 1e-8, 256
+local ITERATIONS, LEAST = 10, 1e-8
 
 local LAYERS = { { "embedding", "states" }, { "states", "projected" } }
 
@@ -29,19 +29,14 @@ end
 
 --- Those of all rows of a dataset, without gradients: an array of columns, one for each place.
 function transmission.measure(model, data, pool)
-  local columns, tape <close> = {}, qe.tape(pool)
+  local columns = {}
   for k in ipairs(transmission.places) do columns[k] = {} end
-  for first = 1, data:rows(), SHARE do
-    local rows = {}
-    for row = first, math.min(first + SHARE - 1, data:rows()) do rows[#rows + 1] = row end
-    local batch <close> = qe.batch(data, rows)
-    tape:reset()
-    local pass = model:forward(tape, batch, { no_gradient = true })
+  evaluate.passes(model, data, pool, function(pass, batch, first)
     for k, place in ipairs(transmission.places) do
       local values = transmission.log(pass, batch, model, place):values()
       table.move(values, 1, #values, first, columns[k])
     end
-  end
+  end)
   return columns
 end
 

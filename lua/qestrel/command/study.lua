@@ -1,9 +1,9 @@
 --- qestrel study
 local qe = require "qestrel"
-local evaluate = require "qestrel.evaluate"
 local lines = require "qestrel.lines"
 local report = require "qestrel.study_report"
 local study = require "qestrel.study"
+local quoted = study.quoted
 
 local command = { summary = "Run methods on data sets with several seeds; compare, draw." }
 
@@ -17,8 +17,6 @@ function command.configure(parser)
   parser:option("--worker", "One of the processes of a study, started by it."):argname("PHASE"):convert(math.tointeger)
     :hidden(true)
 end
-
-local function quoted(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 
 -- A process of the study: takes jobs until there are none; a line for each on stdout.
 local function work(self, phase)
@@ -66,11 +64,9 @@ local function run_phase(arguments, self, phase)
 end
 
 local function gold_of(self, definition)
-  local gold, options = {}, definition.options or {}
+  local gold = {}
   for _, data in ipairs(definition.data) do
-    local folder = data.folder and self.root .. "/" .. data.folder
-    local path, name = folder or self.root .. "/" .. data.test, folder and "test20" or nil
-    local set, problem = evaluate.read(path, name, options.gold)
+    local set, problem = study.set(self, data, "test")
     if not set then return nil, problem end
     gold[data.name] = set:column "gold"
   end
