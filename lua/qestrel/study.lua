@@ -4,7 +4,7 @@
 --    seeds      how many
 --    options    (optional) of every run, NAME -> value
 --    data       array of { name =, folder = (MLQE-PE pair) or train =, dev =, test = (TSV),
---               teachers = { NAME = scores } }; paths begin at --data
+--               teachers = { NAME = scores }, seeds = (optional, fewer) }; paths begin at --data
 --    teachers   (optional) array of { name =, recipe =, options =, folds =, anchors = { epoch, ... } }: models trained
 --               here, one for each data set. NAME is a file of scores of the training rows, by models that have
 --               not seen them (folds), NAME.qe the model of all rows, NAME@1, NAME@2 .. its scores at the end of
@@ -89,7 +89,7 @@ function study.jobs(self, phase)
   for seed = 1, phase == 2 and self.seeds or 0 do
     for _, data in ipairs(definition.data) do
       for _, method in ipairs(definition.methods) do
-        if wanted(method, data) then
+        if wanted(method, data) and seed <= (data.seeds or seed) then
           list[#list + 1] = { key = ("%s.%s.%d"):format(data.name, method.name, seed), method = method, data = data,
                               seed = seed }
         end
