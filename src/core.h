@@ -1,7 +1,7 @@
 /*
 ** core.h - what the C files of Qestrel share and nobody outside sees.
 ** Dependencies form a DAG, low to high:
-**   memory error number  <-  random pool text vocabulary table  <-  dataset batch  <-  tape params
+**   memory error number  <-  random pool text byte_trie unigram sentencepiece vocabulary table  <-  dataset batch  <-  tape params
 **   <-  matrix elementwise sequence gru attention loss  optimiser  <-  archive weights manifest
 **   <-  model birnn  <-  kernel score  <-  list rerank metrics (which need only the first row)
 */
