@@ -17,11 +17,7 @@ struct run {
 
 static int by_bytes(const void *a, const void *b) {
   const struct entry *one = a, *other = b;
-  const size_t shorter = one->key.size < other->key.size ? one->key.size : other->key.size;
-  const int order = memcmp(one->key.data, other->key.data, shorter);
-  if (order != 0)
-    return order;
-  return (one->key.size > other->key.size) - (one->key.size < other->key.size);
+  return text_order(one->key, other->key);
 }
 
 /* The children of node `at`, appended; their runs beside them. */

@@ -1,8 +1,8 @@
 /*
 ** core.h - what the C files of Qestrel share and nobody outside sees.
 ** Dependencies form a DAG, low to high:
-**   memory error number  <-  random pool text byte_trie unigram sentencepiece vocabulary table  <-  dataset batch  <-  tape params
-**   <-  matrix elementwise sequence gru attention loss  optimiser  <-  archive weights manifest
+**   memory error number  <-  random pool text byte_trie unigram sentencepiece vocabulary table  <-  dataset batch
+**   <-  tape params  <-  matrix elementwise sequence gru attention loss  optimiser  <-  archive weights manifest
 **   <-  model birnn  <-  kernel score  <-  list rerank metrics (which need only the first row)
 */
 #ifndef QE_CORE_H
@@ -37,6 +37,19 @@ static inline bool text_is(qe_text text, const char *expected) {
 }
 static inline bool text_same(qe_text a, qe_text b) {
   return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+}
+static inline int text_order(qe_text a, qe_text b) { /* < 0, 0, > 0, by bytes; the beginning of a text before it */
+  const size_t shorter = a.size < b.size ? a.size : b.size;
+  const int order = shorter > 0 ? memcmp(a.data, b.data, shorter) : 0;
+  return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
+}
+/* Moves the first `size` bytes of a text to `taken`; false, and nothing moves, where there are fewer. */
+static inline bool text_take(qe_text *text, uint64_t size, qe_text *taken) {
+  if (size > text->size)
+    return false;
+  *taken = (qe_text){ text->data, (size_t)size };
+  *text = (qe_text){ text->data + size, text->size - (size_t)size };
+  return true;
 }
 static inline int text_width(qe_text text) { /* of "%.*s" in a message */
   return (int)(text.size > 40 ? 40 : text.size);

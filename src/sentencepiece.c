@@ -6,10 +6,11 @@
 */
 #include "sentencepiece.h"
 #include "bytes.h"
+#include "transcendental.h"
 
 enum { VARINT = 0, FIXED64 = 1, LENGTH = 2, FIXED32 = 5 };
-enum { NORMAL = 1, UNKNOWN = 2, CONTROL = 3, UNUSED = 5 };
-enum { FIRST_OWN = 3 }; /* pieces before it are special */
+enum { NORMAL = 1, CONTROL = 3, UNUSED = 5 }; /* kinds of pieces */
+enum { FIRST_OWN = 3 };                       /* pieces before it are special */
 
 /* ---- protocol buffers ---- */
 
@@ -21,24 +22,14 @@ struct field {
 
 static bool take_varint(qe_text *message, uint64_t *value) {
   *value = 0;
-  for (int shift = 0; shift < 64 && message->size > 0; shift += 7) {
-    const unsigned char byte = (unsigned char)*message->data;
-    message->data++;
-    message->size--;
+  qe_text taken;
+  for (int shift = 0; shift < 64 && text_take(message, 1, &taken); shift += 7) {
+    const unsigned char byte = (unsigned char)*taken.data;
     *value |= (uint64_t)(byte & 0x7f) << shift;
     if (byte < 0x80)
       return true;
   }
   return false;
-}
-
-static bool take_bytes(qe_text *message, uint64_t size, qe_text *bytes) {
-  if (size > message->size)
-    return false;
-  *bytes = (qe_text){ message->data, (size_t)size };
-  message->data += size;
-  message->size -= (size_t)size;
-  return true;
 }
 
 /* 1: a field, 0: the end, -1: malformed. */
@@ -54,11 +45,11 @@ static int take_field(qe_text *message, struct field *field) {
   if (field->kind == VARINT)
     return take_varint(message, &field->value) ? 1 : -1;
   if (field->kind == LENGTH)
-    return take_varint(message, &size) && take_bytes(message, size, &field->bytes) ? 1 : -1;
+    return take_varint(message, &size) && text_take(message, size, &field->bytes) ? 1 : -1;
   if (field->kind != FIXED32 && field->kind != FIXED64)
     return -1;
   size = field->kind == FIXED32 ? 4 : 8;
-  if (!take_bytes(message, size, &field->bytes))
+  if (!text_take(message, size, &field->bytes))
     return -1;
   field->value = bytes_load((const unsigned char *)field->bytes.data, (size_t)size);
   return 1;
@@ -116,10 +107,9 @@ static int read_piece(struct reading *reading, qe_text message) {
   while ((more = take_field(&message, &field)) > 0) {
     if (field.number == 1 && field.kind == LENGTH)
       text = field.bytes;
-    else if (field.number == 2 && field.kind == FIXED32) {
-      const uint32_t bits = (uint32_t)field.value;
-      memcpy(&score, &bits, sizeof score);
-    } else if (field.number == 3 && field.kind == VARINT)
+    else if (field.number == 2 && field.kind == FIXED32)
+      score = float_of((uint32_t)field.value);
+    else if (field.number == 3 && field.kind == VARINT)
       kind = field.value;
   }
   return more < 0 ? damaged(reading, "a piece") : add_piece(reading, text, score, kind);

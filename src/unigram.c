@@ -7,6 +7,7 @@
 #include "unigram.h"
 #include "bytes.h"
 #include "text.h"
+#include "transcendental.h"
 
 #include <math.h>
 
@@ -17,12 +18,14 @@ enum { SPACE_SYMBOL = sizeof space_symbol - 1 };
 
 /* ---- rewriting ---- */
 
-static bool append(struct unigram_work *work, const char *bytes, size_t size) {
-  if (!memory_reserve((void **)&work->text, &work->room, work->size + size, 1))
-    return false;
-  memcpy(work->text + work->size, bytes, size);
-  work->size += size;
-  return true;
+static qe_text rule_key(const struct unigram *unigram, size_t number) {
+  const uint32_t *rule = unigram->rule + 2 * number;
+  return (qe_text){ unigram->rule_bytes + rule[0], rule[1] - rule[0] };
+}
+
+static qe_text rule_value(const struct unigram *unigram, size_t number) {
+  const uint32_t *rule = unigram->rule + 2 * number;
+  return (qe_text){ unigram->rule_bytes + rule[1], rule[2] - rule[1] };
 }
 
 /* What the text begins with after rewriting; *taken bytes of it are used up. */
@@ -37,10 +40,8 @@ static qe_text rewrite(const struct unigram *unigram, qe_text text, size_t *take
       *taken = i + 1;
     }
   }
-  if (found) {
-    const uint32_t *rule = unigram->rule + 2 * (size_t)(found - 1);
-    return (qe_text){ unigram->rule_bytes + rule[1], rule[2] - rule[1] };
-  }
+  if (found)
+    return rule_value(unigram, found - 1);
   int32_t point;
   *taken = utf8_decode(text.data, text.size, &point);
   if (point != UTF8_BAD)
@@ -49,15 +50,14 @@ static qe_text rewrite(const struct unigram *unigram, qe_text text, size_t *take
   return qe_string("\xef\xbf\xbd");
 }
 
-static qe_text rest(qe_text text, size_t from) {
-  return (qe_text){ text.data + from, text.size - from };
-}
-
-static bool append_spaced(struct unigram_work *work, qe_text part) {
+/* With spaces as they are written in pieces; there is room. */
+static void append(struct unigram_work *work, qe_text part) {
   for (size_t i = 0; i < part.size; i++)
-    if (!(part.data[i] == ' ' ? append(work, space_symbol, SPACE_SYMBOL) : append(work, part.data + i, 1)))
-      return false;
-  return true;
+    if (part.data[i] == ' ') {
+      memcpy(work->text + work->size, space_symbol, SPACE_SYMBOL);
+      work->size += SPACE_SYMBOL;
+    } else
+      work->text[work->size++] = part.data[i];
 }
 
 /* Leaves the rewritten text in work->text. */
@@ -66,17 +66,18 @@ static bool normalise(const struct unigram *unigram, struct unigram_work *work, 
   work->size = 0;
   while (text.size > 0) {
     size_t taken;
-    qe_text part = rewrite(unigram, text, &taken);
+    qe_text part = rewrite(unigram, text, &taken), dropped;
     while (after_space && part.size > 0 && *part.data == ' ')
-      part = rest(part, 1);
+      text_take(&part, 1, &dropped);
     if (part.size > 0) {
-      if (work->size == 0 && !append(work, space_symbol, SPACE_SYMBOL))
+      if (!memory_reserve((void **)&work->text, &work->room, work->size + (1 + part.size) * SPACE_SYMBOL, 1))
         return false;
-      if (!append_spaced(work, part))
-        return false;
+      if (work->size == 0)
+        append(work, qe_string(" "));
+      append(work, part);
       after_space = part.data[part.size - 1] == ' ';
     }
-    text = rest(text, taken);
+    text_take(&text, taken, &dropped);
   }
   while (work->size >= SPACE_SYMBOL &&
          memcmp(work->text + work->size - SPACE_SYMBOL, space_symbol, SPACE_SYMBOL) == 0)
@@ -249,11 +250,10 @@ static int build_rules(struct unigram *u, struct error *error) {
   size_t same[2];
   int status = keys ? QE_OK : QE_MEMORY;
   for (size_t i = 0; status == QE_OK && i < u->rules; i++) {
-    const uint32_t *rule = u->rule + 2 * i;
-    keys[i] = (qe_text){ u->rule_bytes + rule[0], rule[1] - rule[0] };
-    if (keys[i].size == 0 || keys[i].size > MOST_KEY || rule[2] - rule[1] > MOST_PIECE)
-      status = error_set(error, QE_FORMAT, "pieces: rule %zu rewrites %zu bytes to %u", i, keys[i].size,
-                         rule[2] - rule[1]);
+    const size_t size = rule_value(u, i).size;
+    keys[i] = rule_key(u, i);
+    if (keys[i].size == 0 || keys[i].size > MOST_KEY || size > MOST_PIECE)
+      status = error_set(error, QE_FORMAT, "pieces: rule %zu rewrites %zu bytes to %zu", i, keys[i].size, size);
   }
   if (status == QE_OK)
     status = byte_trie_build(&u->keys, keys, u->rules, same);
@@ -296,11 +296,8 @@ int unigram_prune(struct unigram *to, const struct unigram *from, const bool *ke
     parts.unigram.end = i == from->end ? number : parts.unigram.end;
     status = unigram_add_piece(&parts, unigram_piece(from, i), from->score[i], from->special[i]);
   }
-  for (size_t i = 0; i < from->rules && status == QE_OK; i++) {
-    const uint32_t *rule = from->rule + 2 * i;
-    status = unigram_add_rule(&parts, (qe_text){ from->rule_bytes + rule[0], rule[1] - rule[0] },
-                              (qe_text){ from->rule_bytes + rule[1], rule[2] - rule[1] });
-  }
+  for (size_t i = 0; i < from->rules && status == QE_OK; i++)
+    status = unigram_add_rule(&parts, rule_key(from, i), rule_value(from, i));
   if (status == QE_OK)
     return unigram_finish(&parts, to, error);
   unigram_free(&parts.unigram);
@@ -309,88 +306,66 @@ int unigram_prune(struct unigram *to, const struct unigram *from, const bool *ke
 
 /* ---- the archive member ---- */
 
-struct taker {
-  const unsigned char *next;
-  size_t left;
-};
-
-static bool take(struct taker *taker, size_t size, const unsigned char **bytes) {
-  if (size > taker->left)
+static bool take_number(qe_text *member, size_t size, uint32_t *value) {
+  qe_text bytes;
+  if (!text_take(member, size, &bytes))
     return false;
-  *bytes = taker->next;
-  taker->next += size;
-  taker->left -= size;
+  *value = (uint32_t)bytes_load((const unsigned char *)bytes.data, size);
   return true;
 }
 
-static bool take_number(struct taker *taker, size_t size, uint32_t *value) {
-  const unsigned char *bytes;
-  if (!take(taker, size, &bytes))
-    return false;
-  *value = (uint32_t)bytes_load(bytes, size);
-  return true;
-}
-
-static int take_piece(struct taker *taker, struct unigram_parts *parts) {
+static int take_piece(qe_text *member, struct unigram_parts *parts) {
   uint32_t bits, special, size;
-  const unsigned char *bytes;
-  float score;
-  if (!take_number(taker, 4, &bits) || !take_number(taker, 1, &special) || special > 1 ||
-      !take_number(taker, 2, &size) || !take(taker, size, &bytes))
+  qe_text piece;
+  if (!take_number(member, 4, &bits) || !take_number(member, 1, &special) || special > 1 ||
+      !take_number(member, 2, &size) || !text_take(member, size, &piece))
     return QE_FORMAT;
-  memcpy(&score, &bits, sizeof score);
-  return unigram_add_piece(parts, (qe_text){ (const char *)bytes, size }, score, special);
+  return unigram_add_piece(parts, piece, float_of(bits), special);
 }
 
-static int take_rule(struct taker *taker, struct unigram_parts *parts, qe_text *last) {
+static int take_rule(qe_text *member, struct unigram_parts *parts, qe_text *last) {
   uint32_t key_size, size;
-  const unsigned char *bytes;
-  if (!take_number(taker, 1, &key_size) || !take_number(taker, 2, &size) || !take(taker, key_size + size, &bytes))
-    return QE_FORMAT;
-  const qe_text key = { (const char *)bytes, key_size };
-  const size_t shorter = key.size < last->size ? key.size : last->size;
-  const int order = memcmp(last->data, key.data, shorter);
-  if (key_size == 0 || order > 0 || (order == 0 && last->size >= key.size))
+  qe_text key, value;
+  if (!take_number(member, 1, &key_size) || !take_number(member, 2, &size) || !text_take(member, key_size, &key) ||
+      !text_take(member, size, &value) || text_order(*last, key) >= 0) /* refuses an empty key, too */
     return QE_FORMAT;
   *last = key;
-  return unigram_add_rule(parts, key, (qe_text){ (const char *)bytes + key_size, size });
+  return unigram_add_rule(parts, key, value);
 }
 
-static int parse_parts(struct taker *taker, struct unigram_parts *parts, struct error *error) {
-  const unsigned char *magic;
+static int parse_parts(qe_text *member, struct unigram_parts *parts, struct error *error) {
   uint32_t version, pieces, rules;
-  qe_text last = { "", 0 };
-  if (taker->left < HEADER || !take(taker, 4, &magic) || memcmp(magic, MAGIC, 4) != 0 ||
-      !take_number(taker, 4, &version) || version != VERSION)
+  qe_text magic, last = { "", 0 };
+  if (member->size < HEADER || !text_take(member, 4, &magic) || !text_is(magic, MAGIC) ||
+      !take_number(member, 4, &version) || version != VERSION)
     return error_set(error, QE_FORMAT, "pieces: does not begin with " MAGIC " and the version %d", VERSION);
-  take_number(taker, 4, &pieces);
-  take_number(taker, 4, &rules);
-  take_number(taker, 4, &parts->unigram.unknown);
-  take_number(taker, 4, &parts->unigram.begin);
-  take_number(taker, 4, &parts->unigram.end);
+  take_number(member, 4, &pieces);
+  take_number(member, 4, &rules);
+  take_number(member, 4, &parts->unigram.unknown);
+  take_number(member, 4, &parts->unigram.begin);
+  take_number(member, 4, &parts->unigram.end);
   for (uint32_t i = 0; i < pieces; i++) {
-    int status = take_piece(taker, parts);
+    int status = take_piece(member, parts);
     if (status != QE_OK)
       return status == QE_FORMAT
                  ? error_set(error, status, "pieces: piece %u of %u is cut off or damaged", i, pieces)
                  : error_memory(error);
   }
   for (uint32_t i = 0; i < rules; i++) {
-    int status = take_rule(taker, parts, &last);
+    int status = take_rule(member, parts, &last);
     if (status != QE_OK)
       return status == QE_FORMAT
                  ? error_set(error, status, "pieces: rule %u of %u is cut off or out of order", i, rules)
                  : error_memory(error);
   }
-  return taker->left == 0 ? QE_OK
-                          : error_set(error, QE_FORMAT, "pieces: %zu bytes behind the last rule", taker->left);
+  return member->size == 0 ? QE_OK
+                           : error_set(error, QE_FORMAT, "pieces: %zu bytes behind the last rule", member->size);
 }
 
 int unigram_parse(struct unigram *unigram, qe_text member, struct error *error) {
   struct unigram_parts parts = { 0 };
-  struct taker taker = { (const unsigned char *)member.data, member.size };
   *unigram = (struct unigram){ 0 };
-  if (parse_parts(&taker, &parts, error) == QE_OK)
+  if (parse_parts(&member, &parts, error) == QE_OK)
     return unigram_finish(&parts, unigram, error);
   unigram_free(&parts.unigram);
   return error->status;
@@ -401,10 +376,10 @@ static void put(unsigned char **to, uint64_t value, size_t size) {
   *to += size;
 }
 
-static void put_bytes(unsigned char **to, const char *bytes, size_t size) {
-  if (size > 0)
-    memcpy(*to, bytes, size);
-  *to += size;
+static void put_text(unsigned char **to, qe_text text) {
+  if (text.size > 0)
+    memcpy(*to, text.data, text.size);
+  *to += text.size;
 }
 
 int unigram_write(const struct unigram *u, char **bytes, size_t *size) {
@@ -414,24 +389,23 @@ int unigram_write(const struct unigram *u, char **bytes, size_t *size) {
   if (!*bytes)
     return QE_MEMORY;
   unsigned char *to = (unsigned char *)*bytes;
-  put_bytes(&to, MAGIC, 4);
+  put_text(&to, qe_string(MAGIC));
   const uint64_t header[] = { VERSION, u->count, u->rules, u->unknown, u->begin, u->end };
   for (size_t i = 0; i < sizeof header / sizeof *header; i++)
     put(&to, header[i], 4);
   for (size_t i = 0; i < u->count; i++) {
     const qe_text piece = unigram_piece(u, i);
-    uint32_t bits;
-    memcpy(&bits, &u->score[i], sizeof bits);
-    put(&to, bits, 4);
+    put(&to, float_bits(u->score[i]), 4);
     put(&to, u->special[i], 1);
     put(&to, piece.size, 2);
-    put_bytes(&to, piece.data, piece.size);
+    put_text(&to, piece);
   }
   for (size_t i = 0; i < u->rules; i++) {
-    const uint32_t *rule = u->rule + 2 * i;
-    put(&to, rule[1] - rule[0], 1);
-    put(&to, rule[2] - rule[1], 2);
-    put_bytes(&to, u->rule_bytes + rule[0], rule[2] - rule[0]);
+    const qe_text key = rule_key(u, i), value = rule_value(u, i);
+    put(&to, key.size, 1);
+    put(&to, value.size, 2);
+    put_text(&to, key);
+    put_text(&to, value);
   }
   return QE_OK;
 }
@@ -442,5 +416,9 @@ uint64_t unigram_fingerprint(const struct unigram *u) {
   hash = fnv1a(hash, u->bytes, u->offset[u->count]);
   hash = fnv1a(hash, u->offset, u->count * sizeof *u->offset);
   hash = fnv1a(hash, u->score, u->count * sizeof *u->score);
-  return u->rules ? fnv1a(hash, u->rule_bytes, u->rule[2 * u->rules]) : hash;
+  hash = fnv1a(hash, u->special, u->count);
+  if (u->rules == 0)
+    return hash;
+  hash = fnv1a(hash, u->rule, (2 * u->rules + 1) * sizeof *u->rule);
+  return fnv1a(hash, u->rule_bytes, u->rule[2 * u->rules]);
 }

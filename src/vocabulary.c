@@ -222,16 +222,11 @@ static int count_texts(struct counter *counter, const qe_text *texts, size_t cou
   return status;
 }
 
-static int compare_bytes(qe_text a, qe_text b) {
-  const int order = memcmp(a.data, b.data, a.size < b.size ? a.size : b.size);
-  return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
-}
-
 static int most_frequent_first(const void *a, const void *b) {
   const struct counted *one = a, *other = b;
   if (one->count != other->count)
     return one->count > other->count ? -1 : 1;
-  return compare_bytes(one->word, other->word);
+  return text_order(one->word, other->word);
 }
 
 /* The first rows - 1 of the words in their order. */

@@ -7,6 +7,7 @@
 */
 #include "bytes.h"
 #include "model.h"
+#include "transcendental.h"
 
 #include <float.h>
 #include <math.h>
@@ -26,18 +27,6 @@ static int type_of(const char *storage) {
 
 /* ---- numbers as bytes ---- */
 
-static uint32_t float_bits(float value) {
-  uint32_t bits;
-  memcpy(&bits, &value, sizeof bits);
-  return bits;
-}
-
-static float bits_float(uint32_t bits) {
-  float value;
-  memcpy(&value, &bits, sizeof value);
-  return value;
-}
-
 /* Upper half of an f32, to nearest, ties to even; the largest values stay finite instead of rounding to infinity. */
 static uint16_t bf16_of(float value) {
   const uint32_t bits = float_bits(value);
@@ -46,7 +35,7 @@ static uint16_t bf16_of(float value) {
 }
 
 static float float_of_bf16(uint64_t half) {
-  return bits_float((uint32_t)half << 16);
+  return float_of((uint32_t)half << 16);
 }
 
 /* 16 significant bits times at most 127 is exact in 24. Cut off rather than rounded, so that the largest value never
@@ -55,7 +44,7 @@ static float int8_scale(const qe_real *row, size_t cols) {
   float largest = 0;
   for (size_t i = 0; i < cols; i++)
     largest = fmaxf(largest, fabsf((float)row[i]));
-  const float scale = bits_float(float_bits((float)((double)largest / MOST)) & 0xffffff00u);
+  const float scale = float_of(float_bits((float)((double)largest / MOST)) & 0xffffff00u);
   return scale < FLT_MIN ? 0 : scale;
 }
 
@@ -317,7 +306,7 @@ static bool int8_row_is_valid(uint32_t scale, const unsigned char *steps, size_t
   }
   if (scale == 0)
     return largest == 0;
-  return (scale & 0xff) == 0 && scale >= 0x00800000 && isfinite(MOST * bits_float(scale)) && scale < 0x7f800000 &&
+  return (scale & 0xff) == 0 && scale >= 0x00800000 && isfinite(MOST * float_of(scale)) && scale < 0x7f800000 &&
          largest == MOST;
 }
 
@@ -329,9 +318,9 @@ static int read_int8(const unsigned char *bytes, const struct layout_entry *entr
     if (!int8_row_is_valid(scale, steps, entry->cols))
       return error_set(error, QE_FORMAT,
                        "weights.bin: matrix %s, row %zu: scale %g does not make its largest value 127 steps",
-                       entry->name, row + 1, (double)bits_float(scale));
+                       entry->name, row + 1, (double)float_of(scale));
     for (size_t i = 0; i < entry->cols; i++, steps++)
-      *values++ = (qe_real)(bits_float(scale) * (float)(*steps < 128 ? *steps : *steps - 256));
+      *values++ = (qe_real)(float_of(scale) * (float)(*steps < 128 ? *steps : *steps - 256));
   }
   return QE_OK;
 }
@@ -346,7 +335,7 @@ static int read_matrix(const unsigned char *bytes, enum type type, const struct 
       values[i] = (qe_real)float_of_bf16(bytes_load(bytes + 2 * i, 2));
   else
     for (size_t i = 0; i < count; i++)
-      values[i] = (qe_real)bits_float((uint32_t)bytes_load(bytes + 4 * i, 4));
+      values[i] = (qe_real)float_of((uint32_t)bytes_load(bytes + 4 * i, 4));
   return check_values(entry, values, error);
 }
 

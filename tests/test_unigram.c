@@ -168,6 +168,28 @@ static void test_doubles_are_refused(void **state) {
   assert_string_equal(error.text, "pieces: 2 is 1 again");
 }
 
+/* Rules whose texts run together alike, and pieces that differ in nothing but being found. */
+static void test_fingerprints_differ(void **state) {
+  static const struct {
+    const char *key, *value;
+    bool special;
+  } kinds[] = { { "ab", "c", false }, { "a", "bc", false }, { "ab", "c", true } };
+  uint64_t hash[3];
+  (void)state;
+  for (size_t i = 0; i < 3; i++) {
+    struct unigram_parts parts = { 0 };
+    struct unigram unigram;
+    struct error error = { 0 };
+    unigram_add_piece(&parts, qe_string("<unk>"), 0, true);
+    unigram_add_piece(&parts, qe_string("a"), -1, kinds[i].special);
+    unigram_add_rule(&parts, qe_string(kinds[i].key), qe_string(kinds[i].value));
+    assert_int_equal(unigram_finish(&parts, &unigram, &error), QE_OK);
+    hash[i] = unigram_fingerprint(&unigram);
+    unigram_free(&unigram);
+  }
+  assert_true(hash[0] != hash[1] && hash[0] != hash[2]);
+}
+
 static void test_pruning(void **state) {
   struct unigram unigram, pruned;
   struct error error = { 0 };
@@ -238,9 +260,13 @@ static void test_as_sentencepiece(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_spaces_and_rules),    cmocka_unit_test(test_the_likeliest_path),
-    cmocka_unit_test(test_truncation),          cmocka_unit_test(test_the_member),
-    cmocka_unit_test(test_doubles_are_refused), cmocka_unit_test(test_pruning),
+    cmocka_unit_test(test_spaces_and_rules),
+    cmocka_unit_test(test_the_likeliest_path),
+    cmocka_unit_test(test_truncation),
+    cmocka_unit_test(test_the_member),
+    cmocka_unit_test(test_doubles_are_refused),
+    cmocka_unit_test(test_fingerprints_differ),
+    cmocka_unit_test(test_pruning),
     cmocka_unit_test(test_as_sentencepiece),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

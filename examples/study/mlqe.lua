@@ -5,9 +5,9 @@
 local pairs_ = { "et-en", "ro-en", "ne-en", "si-en", "ru-en" }
 local data = {}
 for i, name in ipairs(pairs_) do
-  local own = name == "et-en"
-  data[i] = { name = name, folder = "mlqe-pe/" .. name, seeds = not own and 3 or nil,
-              teachers = own and { xlmr = "et-en-xlmr-teacher/train.tsv" } or nil }
+  local outside = name == "et-en"
+  data[i] = { name = name, folder = "mlqe-pe/" .. name, seeds = not outside and 3 or nil,
+              teachers = outside and { xlmr = "et-en-xlmr-teacher/train.tsv" } or nil }
 end
 
 return {

@@ -14,10 +14,9 @@ static void use(const struct unigram *unigram, qe_text text) {
   char *member;
   size_t size;
   demand(unigram_write(unigram, &member, &size) == QE_OK);
-  if (unigram_parse(&again, (qe_text){ member, size }, &error) == QE_OK) {
-    demand(unigram_fingerprint(unigram) == unigram_fingerprint(&again));
-    unigram_free(&again);
-  }
+  demand(unigram_parse(&again, (qe_text){ member, size }, &error) == QE_OK);
+  demand(unigram_fingerprint(unigram) == unigram_fingerprint(&again));
+  unigram_free(&again);
   demand(unigram_encode(unigram, &work, text, SIZE_MAX) == QE_OK);
   for (size_t i = 0; i < work.count; i++)
     demand(work.ids[i] < unigram->count);
