@@ -1,22 +1,22 @@
 /*
 ** birnn.c - the student of Gajbhiye et al. 2021 (Knowledge Distillation for Quality Estimation; methods.md M1) on a
 ** tape. Per side: embeddings of words -> bidirectional GRU -> dropout -> linear -> attention with a learned context
-** vector -> one vector; both vectors (and the decoder's statistics) -> linear -> sigmoid, or bins whose expected
-** centre is the score. Sentences are packed, so none sees its neighbours. score.c computes the same without a tape.
+** vector -> one vector; both vectors -> head.c. Sentences are packed, so none sees its neighbours. birnn_score.c computes the
+** same without a tape.
 */
-#include "birnn.h"
+#include "birnn_score.h"
 
 #include <math.h>
 #include <stdio.h>
 
-const char *const birnn_taps[BIRNN_TAPS] = {
+static const char *const tap_names[] = {
   "score",         "logits",           "pooled",           "inputs",        "source.embedding",
   "source.states", "source.projected", "source.attention", "source.pooled", "target.embedding",
   "target.states", "target.projected", "target.attention", "target.pooled",
 };
-enum { TAP_SCORE, TAP_LOGITS, TAP_POOLED, TAP_INPUTS, TAP_SIDE };
+enum { TAPS = sizeof tap_names / sizeof *tap_names };
 
-/* Matrices of one side in the order in which they are added; two sides, then the head. */
+/* Matrices of one side in the order in which they are added; two sides, then the head (head.c). */
 enum {
   EMBEDDING,
   FORWARD,
@@ -26,19 +26,11 @@ enum {
   CONTEXT,
   SIDE_MATRICES
 };
-enum { HEAD_WEIGHT = 2 * SIDE_MATRICES, HEAD_BIAS };
 
 /* ---- parameters ---- */
 
-static int add(qe_model *model, const char *side, const char *name, size_t rows, size_t cols, int sparse) {
-  char full[64];
-  snprintf(full, sizeof full, "%s.%s", side, name);
-  int number = qe_params_add(model->params, full, rows, cols, sparse);
-  return number < 0 ? error_set(&model->error, number, "%s", qe_params_error(model->params)) : QE_OK;
-}
-
 static int add_gru(qe_model *model, const char *side, const char *direction) {
-  const size_t e = model->configuration.embedding, h = model->configuration.hidden;
+  const size_t e = model->configuration.birnn.embedding, h = model->configuration.birnn.hidden;
   const struct {
     const char *name;
     size_t rows, cols;
@@ -49,7 +41,7 @@ static int add_gru(qe_model *model, const char *side, const char *direction) {
   for (size_t i = 0; i < 4; i++) {
     char name[48];
     snprintf(name, sizeof name, "%s.%s", direction, matrices[i].name);
-    if (add(model, side, name, matrices[i].rows, matrices[i].cols, 0) != QE_OK)
+    if (architecture_add(model, side, name, matrices[i].rows, matrices[i].cols, 0) != QE_OK)
       return model->error.status;
   }
   return QE_OK;
@@ -57,43 +49,62 @@ static int add_gru(qe_model *model, const char *side, const char *direction) {
 
 static int add_side(qe_model *model, const char *side, size_t rows) {
   const struct configuration *c = &model->configuration;
-  if (add(model, side, "embedding", rows, c->embedding, 1) != QE_OK || add_gru(model, side, "forward") != QE_OK ||
-      add_gru(model, side, "backward") != QE_OK ||
-      add(model, side, "projection", 2 * c->hidden, c->attention, 0) != QE_OK ||
-      add(model, side, "projection_bias", 1, c->attention, 0) != QE_OK ||
-      add(model, side, "context", c->attention, 1, 0) != QE_OK)
+  if (architecture_add(model, side, "embedding", rows, c->birnn.embedding, 1) != QE_OK ||
+      add_gru(model, side, "forward") != QE_OK || add_gru(model, side, "backward") != QE_OK ||
+      architecture_add(model, side, "projection", 2 * c->birnn.hidden, c->birnn.attention, 0) != QE_OK ||
+      architecture_add(model, side, "projection_bias", 1, c->birnn.attention, 0) != QE_OK ||
+      architecture_add(model, side, "context", c->birnn.attention, 1, 0) != QE_OK)
     return model->error.status;
   return QE_OK;
 }
 
-int birnn_parameters(qe_model *model) {
-  const struct configuration *c = &model->configuration;
-  const size_t outputs = c->bins ? c->bins : 1, inputs = 2 * c->attention + c->decoder_inputs;
-  const int many = many_bins(c);
+static int parameters(qe_model *model) {
   if (add_side(model, "source", model->vocabulary[0].rows) != QE_OK ||
-      add_side(model, "target", model->vocabulary[1].rows) != QE_OK ||
-      add(model, "head", "weight", many ? outputs : inputs, many ? inputs : outputs, many) != QE_OK)
+      add_side(model, "target", model->vocabulary[1].rows) != QE_OK)
     return model->error.status;
-  return add(model, "head", "bias", many ? outputs : 1, many ? 1 : outputs, many);
+  return head_parameters(model, 2 * model->configuration.birnn.attention);
 }
 
 /* Uniform in +-1/sqrt(width) as PyTorch starts GRU and linear layers; embeddings normal, small enough that the mean of
 ** twenty n-grams and a single word start alike in the gates' linear range. */
-void birnn_start(qe_model *model, qe_rng *rng) {
+static void start(qe_model *model, qe_rng *rng) {
   static const double embedding_sd = 0.1;
   const struct configuration *c = &model->configuration;
   for (size_t side = 0; side < 2; side++) {
     const size_t first = side * SIDE_MATRICES;
     qe_params_normal(model->params, first + EMBEDDING, embedding_sd, rng);
     for (size_t i = FORWARD; i < PROJECTION; i++)
-      qe_params_uniform(model->params, first + i, 1 / sqrt((double)c->hidden), rng);
-    qe_params_uniform(model->params, first + PROJECTION, 1 / sqrt((double)(2 * c->hidden)), rng);
-    qe_params_uniform(model->params, first + PROJECTION_BIAS, 1 / sqrt((double)(2 * c->hidden)), rng);
-    qe_params_uniform(model->params, first + CONTEXT, 1 / sqrt((double)c->attention), rng);
+      qe_params_uniform(model->params, first + i, 1 / sqrt((double)c->birnn.hidden), rng);
+    qe_params_uniform(model->params, first + PROJECTION, 1 / sqrt((double)(2 * c->birnn.hidden)), rng);
+    qe_params_uniform(model->params, first + PROJECTION_BIAS, 1 / sqrt((double)(2 * c->birnn.hidden)), rng);
+    qe_params_uniform(model->params, first + CONTEXT, 1 / sqrt((double)c->birnn.attention), rng);
   }
-  const double inputs = (double)(2 * c->attention + c->decoder_inputs);
-  qe_params_uniform(model->params, HEAD_WEIGHT, 1 / sqrt(inputs), rng);
-  qe_params_uniform(model->params, HEAD_BIAS, 1 / sqrt(inputs), rng);
+  head_start(model, rng);
+}
+
+static size_t least_cells(const struct configuration *c) {
+  const size_t e = c->birnn.embedding, h = c->birnn.hidden;
+  return (c->vocabulary[0].rows + (size_t)c->vocabulary[1].rows) * e + h * h * 12 + e * h * 12 +
+         h * c->birnn.attention * 4;
+}
+
+/* ---- configuration ---- */
+
+static const char *const keys[] = { "embedding", "hidden", "attention", CONFIGURATION_WORD_KEYS, NULL };
+
+static int parse(struct configuration *c, const json_t *object, struct error *error) {
+  if (configuration_size(object, "embedding", 1, 4096, &c->birnn.embedding, error) != QE_OK ||
+      configuration_size(object, "hidden", 1, 4096, &c->birnn.hidden, error) != QE_OK ||
+      configuration_size(object, "attention", 1, 4096, &c->birnn.attention, error) != QE_OK)
+    return error->status;
+  return configuration_words(c, object, error);
+}
+
+static int dump(const struct configuration *c, json_t *object) {
+  return json_object_set_new(object, "embedding", json_integer((json_int_t)c->birnn.embedding)) |
+         json_object_set_new(object, "hidden", json_integer((json_int_t)c->birnn.hidden)) |
+         json_object_set_new(object, "attention", json_integer((json_int_t)c->birnn.attention)) |
+         configuration_dump_words(c, object);
 }
 
 /* ---- forward ---- */
@@ -132,14 +143,14 @@ static qe_tensor gru(qe_tape *tape, qe_model *model, size_t first, qe_tensor x, 
 }
 
 /* Fills the five taps of one side and returns the last, the pooled vector. */
-static qe_tensor encode(struct birnn_shard *shard, size_t side, qe_rng *dropout) {
+static qe_tensor encode(struct shard *shard, size_t side, qe_rng *dropout) {
   qe_tape *tape = shard->tape;
   qe_model *model = shard->model;
   const size_t first = side * SIDE_MATRICES;
-  qe_tensor *taps = shard->taps + TAP_SIDE + 5 * side;
+  qe_tensor *taps = shard->taps + TAP_OWN + 5 * side;
   qe_segments words = segments_from(tape, shard->sides[side]->words.offset + shard->first, shard->count);
-  taps[0] = shard->embedding[side].tape ? shard->embedding[side]
-                                        : embed(tape, model, side, shard->sides[side], shard->first, shard->count);
+  taps[0] = shard->given[side].tape ? shard->given[side]
+                                    : embed(tape, model, side, shard->sides[side], shard->first, shard->count);
   qe_tensor directions[2] = { gru(tape, model, first + FORWARD, taps[0], words, 0),
                               gru(tape, model, first + BACKWARD, taps[0], words, 1) };
   taps[1] = qe_beside(directions, 2);
@@ -151,50 +162,53 @@ static qe_tensor encode(struct birnn_shard *shard, size_t side, qe_rng *dropout)
   return taps[4] = qe_attention_pool(taps[2], logits, words);
 }
 
-static qe_tensor statistics(struct birnn_shard *shard) {
-  float *values = tape_alloc(shard->tape, shard->count * DECODER_INPUTS, sizeof *values);
-  qe_real *reals = tape_alloc(shard->tape, shard->count * DECODER_INPUTS, sizeof *reals);
-  for (size_t i = 0; values && reals && i < shard->count; i++) {
-    qe_pair pair = qe_dataset_pair(shard->data, shard->rows[i]);
-    decoder_inputs(shard->model, pair.logprobs, pair.logprob_count, values + i * DECODER_INPUTS);
-  }
-  for (size_t i = 0; values && reals && i < shard->count * DECODER_INPUTS; i++)
-    reals[i] = values[i];
-  return values && reals ? qe_constant(shard->tape, shard->count, DECODER_INPUTS, reals) : QE_NONE;
-}
-
-/* Expected centre of the bins, (i + 1/2) / bins. */
-static qe_tensor expectation(qe_tape *tape, qe_tensor logits, size_t bins) {
-  qe_real *centre = tape_alloc(tape, bins, sizeof *centre);
-  for (size_t i = 0; centre && i < bins; i++)
-    centre[i] = ((qe_real)i + (qe_real).5) / (qe_real)bins;
-  return centre ? qe_matmul(qe_softmax(logits, 1), qe_constant(tape, bins, 1, centre), QE_NN) : QE_NONE;
-}
-
-static qe_tensor head_logits(qe_tape *tape, qe_model *model, qe_tensor inputs) {
-  const bool many = many_bins(&model->configuration);
-  qe_tensor bias = qe_param(tape, model->params, HEAD_BIAS);
-  return qe_add(qe_matmul(inputs, qe_param(tape, model->params, HEAD_WEIGHT), many ? QE_NT : QE_NN),
-                many ? qe_transposed(bias) : bias);
-}
-
-void birnn_forward(struct birnn_shard *shard) {
-  qe_tape *tape = shard->tape;
-  const struct configuration *c = &shard->model->configuration;
+static void forward(struct shard *shard) {
   qe_rng *dropout = shard->drops ? &shard->dropout : NULL;
   qe_tensor source = encode(shard, 0, dropout);
-  qe_tensor parts[3] = { source, encode(shard, 1, dropout), QE_NONE };
-  shard->taps[TAP_POOLED] = qe_beside(parts, 2);
-  qe_tensor inputs = shard->taps[TAP_POOLED];
-  if (c->decoder_inputs) {
-    parts[2] = statistics(shard);
-    inputs = qe_beside(parts, 3);
-  }
-  shard->taps[TAP_INPUTS] = inputs;
-  shard->taps[TAP_LOGITS] = shard->taps[TAP_SCORE] = QE_NONE;
-  if (shard->headless)
-    return;
-  qe_tensor logits = head_logits(tape, shard->model, inputs);
-  shard->taps[TAP_LOGITS] = logits;
-  shard->taps[TAP_SCORE] = c->bins ? expectation(tape, logits, c->bins) : qe_sigmoid(logits);
+  qe_tensor both[2] = { source, encode(shard, 1, dropout) };
+  head_forward(shard, qe_beside(both, 2));
 }
+
+/* ---- the entry ---- */
+
+static bool tap_name(const struct configuration *configuration, size_t number, char name[MOST_TAP_NAME]) {
+  (void)configuration;
+  if (number < TAPS)
+    snprintf(name, MOST_TAP_NAME, "%s", tap_names[number]);
+  return number < TAPS;
+}
+
+static size_t width(const struct configuration *configuration) {
+  return configuration->birnn.embedding;
+}
+
+static size_t offset(const struct configuration *configuration, const struct side *const sides[2], int side,
+                     size_t row) {
+  (void)configuration;
+  return sides[side]->words.offset[row];
+}
+
+const struct architecture birnn = {
+  .name = "birnn",
+  .defaults = { .max_tokens = 200,
+                .dropout = .5,
+                .vocabulary = { { VOCABULARY_NGRAMS, 32768, 1, true }, { VOCABULARY_NGRAMS, 32768, 1, true } },
+                .birnn = { .embedding = 50, .hidden = 50, .attention = 100 } },
+  .keys = keys,
+  .parse = parse,
+  .dump = dump,
+  .parameters = parameters,
+  .start = start,
+  .least_cells = least_cells,
+  .tap_name = tap_name,
+  .width = width,
+  .offset = offset,
+  .forward = forward,
+  .fold = birnn_fold,
+  .scoring_free = birnn_scoring_free,
+  .work_new = birnn_work_new,
+  .work_fits = birnn_work_fits,
+  .work_free = birnn_work_free,
+  .score = birnn_score,
+  .score_list = birnn_score_list,
+};

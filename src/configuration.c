@@ -1,27 +1,22 @@
 /*
 ** configuration.c - the manifest's "architecture" object: JSON <-> struct configuration. Every key has a default and
-** a range; an unknown key is refused, so that a misspelt option never passes silently. Nothing here knows a model.
+** a range; an unknown key is refused, so that a misspelt option never passes silently. What all kinds of model have is
+** read here; the rest is for the architecture that "name" says. Nothing here knows a model.
 */
-#include "model.h"
+#include "architecture.h"
 
-#define ARCHITECTURE "birnn"
-#define TEXT_RULES   "utf8-repair nfkc split:space,punctuation,symbol,cjk"
+#define TEXT_RULES "utf8-repair nfkc split:space,punctuation,symbol,cjk"
 enum { ARCHITECTURE_REVISION = 1, TEXT_REVISION = 1 };
 
 static const char *const kind_names[] = { "words", "ngrams" };
 
-static const struct configuration defaults = {
-  .embedding = 50,
-  .hidden = 50,
-  .attention = 100,
-  .max_tokens = 200,
-  .dropout = .5,
-  .vocabulary = { { VOCABULARY_NGRAMS, 32768, 1, true }, { VOCABULARY_NGRAMS, 32768, 1, true } },
-};
+static const struct architecture *const architectures[] = { &birnn };
+enum { ARCHITECTURES = sizeof architectures / sizeof *architectures };
+#define ARCHITECTURE_NAMES "\"birnn\""
 
 /* Sizes are bounded so that no archive can ask for more than the machine is likely to have. */
-static int read_size(const json_t *object, const char *key, size_t low, size_t high, size_t *value,
-                     struct error *error) {
+int configuration_size(const json_t *object, const char *key, size_t low, size_t high, size_t *value,
+                       struct error *error) {
   const json_t *item = json_object_get(object, key);
   if (!item)
     return QE_OK;
@@ -33,14 +28,17 @@ static int read_size(const json_t *object, const char *key, size_t low, size_t h
   return QE_OK;
 }
 
+static bool is_known(const char *const *known, const char *key) {
+  while (*known && strcmp(*known, key) != 0)
+    known++;
+  return *known != NULL;
+}
+
 static int refuse_unknown(const json_t *object, const char *const *known, const char *where, struct error *error) {
   const char *key;
   json_t *value;
   json_object_foreach((json_t *)(uintptr_t)object, key, value) {
-    size_t i = 0;
-    while (known[i] && strcmp(known[i], key) != 0)
-      i++;
-    if (!known[i])
+    if (!is_known(known, key))
       return error_set(error, QE_FORMAT, "%s: unknown key \"%s\"", where, key);
   }
   return QE_OK;
@@ -52,8 +50,8 @@ static int read_words(struct vocabulary_choice *choice, const json_t *object, st
   choice->kind = VOCABULARY_WORDS;
   choice->lowercase = false;
   if (refuse_unknown(object, known, "architecture: vocabulary of words", error) != QE_OK ||
-      read_size(object, "size", 1, 1u << 24, &rows, error) != QE_OK ||
-      read_size(object, "minimum", 1, 1u << 30, &minimum, error) != QE_OK)
+      configuration_size(object, "size", 1, 1u << 24, &rows, error) != QE_OK ||
+      configuration_size(object, "minimum", 1, 1u << 30, &minimum, error) != QE_OK)
     return error->status;
   choice->rows = (uint32_t)rows;
   choice->minimum = (uint32_t)minimum;
@@ -65,7 +63,7 @@ static int read_ngrams(struct vocabulary_choice *choice, const json_t *object, s
   size_t rows = choice->rows;
   choice->kind = VOCABULARY_NGRAMS;
   if (refuse_unknown(object, known, "architecture: vocabulary of n-grams", error) != QE_OK ||
-      read_size(object, "buckets", 1, 1u << 24, &rows, error) != QE_OK)
+      configuration_size(object, "buckets", 1, 1u << 24, &rows, error) != QE_OK)
     return error->status;
   choice->rows = (uint32_t)rows;
   return QE_OK;
@@ -90,25 +88,39 @@ static int read_vocabulary(struct vocabulary_choice *choice, const json_t *objec
 }
 
 /* What this build can only do one way must, where it is stated, be stated so. */
-static int check_fixed(const json_t *object, struct error *error) {
-  const json_t *name = json_object_get(object, "name"), *text = json_object_get(object, "text");
-  const json_t *head = json_object_get(object, "head");
-  size_t revision = ARCHITECTURE_REVISION;
-  if (name && (!json_is_string(name) || strcmp(json_string_value(name), ARCHITECTURE) != 0))
-    return error_set(error, QE_FORMAT,
-                     "architecture: \"name\" is not \"" ARCHITECTURE "\", the one that this version has");
+static int check_text(const json_t *object, struct error *error) {
+  const json_t *text = json_object_get(object, "text");
+  size_t revision = TEXT_REVISION;
   if (text && (!json_is_string(text) || strcmp(json_string_value(text), TEXT_RULES) != 0))
     return error_set(error, QE_FORMAT, "architecture: \"text\" is not \"" TEXT_RULES "\"");
-  if (head && (!json_is_string(head) ||
-               (strcmp(json_string_value(head), "sigmoid") != 0 && strcmp(json_string_value(head), "bins") != 0)))
-    return error_set(error, QE_FORMAT, "architecture: \"head\" is neither \"sigmoid\" nor \"bins\"");
-  if (read_size(object, "text_revision", TEXT_REVISION, TEXT_REVISION, &revision, error) != QE_OK)
+  return configuration_size(object, "text_revision", TEXT_REVISION, TEXT_REVISION, &revision, error);
+}
+
+int configuration_words(struct configuration *configuration, const json_t *object, struct error *error) {
+  if (check_text(object, error) != QE_OK ||
+      read_vocabulary(&configuration->vocabulary[0], json_object_get(object, "source"), "source", error) != QE_OK)
     return error->status;
-  return read_size(object, "revision", ARCHITECTURE_REVISION, ARCHITECTURE_REVISION, &revision, error);
+  return read_vocabulary(&configuration->vocabulary[1], json_object_get(object, "target"), "target", error);
+}
+
+static int find_architecture(const json_t *object, const struct architecture **found, struct error *error) {
+  const json_t *name = json_object_get(object, "name");
+  *found = architectures[0];
+  for (size_t i = 0; name && i < ARCHITECTURES; i++)
+    if (json_is_string(name) && strcmp(json_string_value(name), architectures[i]->name) == 0) {
+      *found = architectures[i];
+      return QE_OK;
+    }
+  return name ? error_set(error, QE_FORMAT,
+                          "architecture: \"name\" is not " ARCHITECTURE_NAMES ", which this version has")
+              : QE_OK;
 }
 
 static int check_head(const json_t *object, const struct configuration *configuration, struct error *error) {
-  const char *head = json_string_value(json_object_get(object, "head"));
+  const json_t *value = json_object_get(object, "head");
+  const char *head = json_string_value(value);
+  if (value && (!head || (strcmp(head, "sigmoid") != 0 && strcmp(head, "bins") != 0)))
+    return error_set(error, QE_FORMAT, "architecture: \"head\" is neither \"sigmoid\" nor \"bins\"");
   if (head && (strcmp(head, "bins") == 0) != (configuration->bins > 0))
     return error_set(error, QE_FORMAT, "architecture: head \"%s\" does not go with %zu bins", head,
                      configuration->bins);
@@ -119,30 +131,48 @@ static int check_head(const json_t *object, const struct configuration *configur
   return QE_OK;
 }
 
-int configuration_parse(struct configuration *configuration, const json_t *object, struct error *error) {
-  static const char *const known[] = { "name",       "revision",  "text",   "text_revision", "embedding",
-                                       "hidden",     "attention", "head",   "bins",          "decoder_inputs",
-                                       "max_tokens", "dropout",   "source", "target",        NULL };
-  *configuration = defaults;
-  if (!json_is_object(object))
-    return error_set(error, QE_FORMAT, "architecture: not a JSON object");
+/* Keys that every kind has, or its own. */
+static int check_keys(const struct architecture *architecture, const json_t *object, struct error *error) {
+  static const char *const common[] = { "name",           "revision",   "head",    "bins",
+                                        "decoder_inputs", "max_tokens", "dropout", NULL };
+  const char *key;
+  json_t *value;
+  json_object_foreach((json_t *)(uintptr_t)object, key, value) {
+    if (!is_known(common, key) && !is_known(architecture->keys, key))
+      return error_set(error, QE_FORMAT, "architecture: unknown key \"%s\"", key);
+  }
+  return QE_OK;
+}
+
+static int read_common(struct configuration *configuration, const json_t *object, struct error *error) {
   const json_t *dropout = json_object_get(object, "dropout");
-  if (refuse_unknown(object, known, "architecture", error) != QE_OK || check_fixed(object, error) != QE_OK ||
-      read_size(object, "embedding", 1, 4096, &configuration->embedding, error) != QE_OK ||
-      read_size(object, "hidden", 1, 4096, &configuration->hidden, error) != QE_OK ||
-      read_size(object, "attention", 1, 4096, &configuration->attention, error) != QE_OK ||
-      read_size(object, "bins", 0, 10000, &configuration->bins, error) != QE_OK ||
-      read_size(object, "decoder_inputs", 0, DECODER_INPUTS, &configuration->decoder_inputs, error) != QE_OK ||
-      read_size(object, "max_tokens", 1, 100000, &configuration->max_tokens, error) != QE_OK ||
-      read_vocabulary(&configuration->vocabulary[0], json_object_get(object, "source"), "source", error) != QE_OK ||
-      read_vocabulary(&configuration->vocabulary[1], json_object_get(object, "target"), "target", error) != QE_OK ||
-      check_head(object, configuration, error) != QE_OK)
+  size_t revision = ARCHITECTURE_REVISION;
+  if (configuration_size(object, "revision", ARCHITECTURE_REVISION, ARCHITECTURE_REVISION, &revision, error) !=
+          QE_OK ||
+      configuration_size(object, "bins", 0, 10000, &configuration->bins, error) != QE_OK ||
+      configuration_size(object, "decoder_inputs", 0, DECODER_INPUTS, &configuration->decoder_inputs, error) !=
+          QE_OK ||
+      configuration_size(object, "max_tokens", 1, 100000, &configuration->max_tokens, error) != QE_OK)
     return error->status;
   if (dropout && !(json_is_number(dropout) && json_number_value(dropout) >= 0 && json_number_value(dropout) < 1))
     return error_set(error, QE_FORMAT, "architecture: \"dropout\" is not a number from 0 to below 1");
   if (dropout)
     configuration->dropout = json_number_value(dropout);
-  return QE_OK;
+  return check_head(object, configuration, error);
+}
+
+int configuration_parse(struct configuration *configuration, const json_t *object, struct error *error) {
+  const struct architecture *architecture;
+  *configuration = (struct configuration){ 0 };
+  if (!json_is_object(object))
+    return error_set(error, QE_FORMAT, "architecture: not a JSON object");
+  if (find_architecture(object, &architecture, error) != QE_OK)
+    return error->status;
+  *configuration = architecture->defaults;
+  configuration->architecture = architecture;
+  if (check_keys(architecture, object, error) != QE_OK || read_common(configuration, object, error) != QE_OK)
+    return error->status;
+  return architecture->parse(configuration, object, error);
 }
 
 static json_t *dump_vocabulary(const struct vocabulary_choice *choice) {
@@ -153,13 +183,21 @@ static json_t *dump_vocabulary(const struct vocabulary_choice *choice) {
                    "minimum", (json_int_t)choice->minimum, "lowercase", (int)choice->lowercase);
 }
 
-json_t *configuration_dump(const struct configuration *configuration) {
-  return json_pack(
-      "{s:s, s:i, s:s, s:i, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:f, s:o, s:o}", "name", ARCHITECTURE, "revision",
-      ARCHITECTURE_REVISION, "text", TEXT_RULES, "text_revision", TEXT_REVISION, "embedding",
-      (json_int_t)configuration->embedding, "hidden", (json_int_t)configuration->hidden, "attention",
-      (json_int_t)configuration->attention, "head", configuration->bins ? "bins" : "sigmoid", "bins",
-      (json_int_t)configuration->bins, "decoder_inputs", (json_int_t)configuration->decoder_inputs, "max_tokens",
-      (json_int_t)configuration->max_tokens, "dropout", configuration->dropout, "source",
-      dump_vocabulary(&configuration->vocabulary[0]), "target", dump_vocabulary(&configuration->vocabulary[1]));
+int configuration_dump_words(const struct configuration *configuration, json_t *object) {
+  return json_object_set_new(object, "text", json_string(TEXT_RULES)) |
+         json_object_set_new(object, "text_revision", json_integer(TEXT_REVISION)) |
+         json_object_set_new(object, "source", dump_vocabulary(&configuration->vocabulary[0])) |
+         json_object_set_new(object, "target", dump_vocabulary(&configuration->vocabulary[1]));
+}
+
+json_t *configuration_dump(const struct configuration *c) {
+  json_t *object = json_pack("{s:s, s:i, s:s, s:I, s:I, s:I, s:f}", "name", c->architecture->name, "revision",
+                             ARCHITECTURE_REVISION, "head", c->bins ? "bins" : "sigmoid", "bins",
+                             (json_int_t)c->bins, "decoder_inputs", (json_int_t)c->decoder_inputs, "max_tokens",
+                             (json_int_t)c->max_tokens, "dropout", c->dropout);
+  if (object && c->architecture->dump(c, object) != 0) {
+    json_decref(object);
+    return NULL;
+  }
+  return object;
 }

@@ -3,7 +3,7 @@
 ** Dependencies form a DAG, low to high:
 **   memory error number  <-  random pool text byte_trie unigram sentencepiece vocabulary table  <-  dataset batch
 **   <-  tape params  <-  matrix elementwise sequence gru attention loss  optimiser  <-  archive weights manifest
-**   <-  model birnn  <-  kernel score  <-  list rerank metrics (which need only the first row)
+**   <-  model architectures (birnn)  <-  kernel score  <-  list rerank metrics (which need only the first row)
 */
 #ifndef QE_CORE_H
 #define QE_CORE_H

@@ -3,8 +3,10 @@
 ** vocabularies, named parameters and what its manifest says. The tape reads the parameters; qe_score reads `scoring`,
 ** a form of them that qe_model_prepare makes and that later changes of the parameters do not reach.
 */
-#include "birnn.h"
+#include "architecture.h"
 #include "transcendental.h"
+
+#include <stdio.h>
 
 qe_model *qe_model_new(void) {
   qe_model *model = memory_new(1, sizeof *model);
@@ -32,6 +34,7 @@ void model_clear(qe_model *model) {
   qe_params_free(model->params);
   json_decref(model->manifest);
   memory_free(model->manifest_text);
+  memory_free(model->taps);
   memory_free(model->card);
   memory_free(model->licence);
   *model = (qe_model){
@@ -105,9 +108,31 @@ static int start_manifest(qe_model *model) {
   return model->manifest ? QE_OK : error_memory(&model->error);
 }
 
-static int add_parameters(qe_model *model) {
+static int name_taps(qe_model *model) {
+  const struct configuration *configuration = &model->configuration;
+  char name[MOST_TAP_NAME];
+  size_t count = 0, used = 0;
+  while (configuration->architecture->tap_name(configuration, count, name))
+    count++;
+  model->taps = memory_new(count + 1, sizeof name);
+  if (!model->taps)
+    return error_memory(&model->error);
+  for (size_t i = 0; i < count; i++) {
+    configuration->architecture->tap_name(configuration, i, name);
+    used += (size_t)sprintf(model->taps + used, "%s%s", i > 0 ? " " : "", name);
+  }
+  return QE_OK;
+}
+
+const char *qe_model_taps(const qe_model *model) {
+  return model->taps ? model->taps : "";
+}
+
+int model_parameters(qe_model *model) {
   model->params = qe_params_new();
-  return model->params ? birnn_parameters(model) : error_memory(&model->error);
+  if (!model->params)
+    return error_memory(&model->error);
+  return name_taps(model) == QE_OK ? model->configuration.architecture->parameters(model) : model->error.status;
 }
 
 static int create(qe_model *model, const char *configuration, const qe_dataset *data, qe_rng *rng) {
@@ -119,9 +144,9 @@ static int create(qe_model *model, const char *configuration, const qe_dataset *
   json_decref(object);
   if (status != QE_OK || make_vocabulary(model, QE_SOURCE, data) != QE_OK ||
       make_vocabulary(model, QE_TARGET, data) != QE_OK || start_manifest(model) != QE_OK ||
-      add_parameters(model) != QE_OK)
+      model_parameters(model) != QE_OK)
     return model->error.status;
-  birnn_start(model, rng);
+  model->configuration.architecture->start(model, rng);
   if (data && model->configuration.decoder_inputs)
     decoder_fit(model, data);
   return QE_OK;
@@ -159,7 +184,7 @@ static int copy_parts(qe_model *model, const qe_model *from) {
   model->licence = copy_text(from->licence);
   if (!model->manifest || (from->card && !model->card) || (from->licence && !model->licence))
     return error_memory(&model->error);
-  if (qe_model_set_golden(model, from->golden, from->golden_count) != QE_OK || add_parameters(model) != QE_OK)
+  if (qe_model_set_golden(model, from->golden, from->golden_count) != QE_OK || model_parameters(model) != QE_OK)
     return model->error.status;
   int status = qe_block_copy(qe_params_values(model->params), qe_params_values(from->params));
   return status == QE_OK ? QE_OK : error_set(&model->error, status, "copy: parameters differ");

@@ -7,21 +7,26 @@
 
 #include <jansson.h>
 
-/* ---- configuration.c ---- the manifest's "architecture" object. methods.md M1 is birnn: source and target side have
-** the same shape and their own parameters. */
+/* ---- configuration.c ---- the manifest's "architecture" object */
 struct vocabulary_choice {
   enum vocabulary_kind kind;
   uint32_t rows;    /* n-gram buckets; of words at most so many, the unknown one included, until they are counted */
   uint32_t minimum; /* words seen less often are unknown */
   bool lowercase;
 };
+struct architecture;
 struct configuration {
-  size_t embedding, hidden, attention; /* widths; states are 2 hidden wide */
-  size_t bins;                         /* 0: sigmoid head */
-  size_t decoder_inputs;               /* 0 or DECODER_INPUTS */
-  size_t max_tokens;
+  const struct architecture *architecture;
+  size_t bins;           /* 0: sigmoid head */
+  size_t decoder_inputs; /* 0 or DECODER_INPUTS */
+  size_t max_tokens;     /* of a side */
   double dropout;
   struct vocabulary_choice vocabulary[2];
+  union {
+    struct {
+      size_t embedding, hidden, attention; /* widths; states are 2 hidden wide */
+    } birnn;
+  };
 };
 /* A head of many bins is stored by bins, as sparse rows, so that a step may touch only some of them: head.weight is
 ** bins x inputs and head.bias bins x 1. With few it is dense, inputs x bins and 1 x bins. */
@@ -31,9 +36,16 @@ static inline bool many_bins(const struct configuration *configuration) {
 }
 enum { DECODER_INPUTS = 4 }; /* mean, minimum, sum, mean of the three lowest log-probabilities, standardised */
 int configuration_parse(struct configuration *configuration, const json_t *object, struct error *error);
-json_t *configuration_dump(const struct configuration *configuration); /* NULL: no memory */
+/* For architectures: object[key] within bounds; absent keeps *value. */
+int configuration_size(const json_t *object, const char *key, size_t low, size_t high, size_t *value,
+                       struct error *error);
+/* "text", "text_revision", "source" and "target" of those that read words. */
+#define CONFIGURATION_WORD_KEYS "text", "text_revision", "source", "target"
+int configuration_words(struct configuration *configuration, const json_t *object, struct error *error);
+int configuration_dump_words(const struct configuration *configuration, json_t *object); /* -1: no memory */
+json_t *configuration_dump(const struct configuration *configuration);                   /* NULL: no memory */
 
-struct scoring; /* what qe_score reads: parameters folded and laid out for the kernels (score.c) */
+struct scoring; /* what qe_score reads: parameters folded and laid out for the kernels (scoring.h) */
 
 struct qe_model {
   struct error error;
@@ -42,6 +54,7 @@ struct qe_model {
   qe_params *params;   /* NULL: the model is empty */
   json_t *manifest;    /* what describes it: all keys but those that saving makes */
   char *manifest_text; /* what qe_model_manifest returned last */
+  char *taps;          /* their names, separated by spaces */
   char *card, *licence;
   qe_pair *golden;      /* owned copies */
   float *golden_scores; /* as the archive promised them; NULL for a model that was not opened */
@@ -53,6 +66,8 @@ struct qe_model {
   char sha256[65];
   struct scoring *scoring;
 };
+int model_parameters(
+    qe_model *model); /* makes them, zero, as the configuration and the vocabularies say; names the taps */
 void model_clear(qe_model *model); /* back to empty; the error stays */
 
 /* ---- decoder.c: log-probabilities -> inputs, standardised; zeros where there are none ---- */

@@ -4,7 +4,7 @@
 ** listed with its sha256, every byte accounted for, and the golden pairs must score, bit for bit, what the manifest
 ** promises. A model is whole or empty, never half read.
 */
-#include "birnn.h"
+#include "architecture.h"
 #include "file.h"
 
 #include <math.h>
@@ -190,11 +190,7 @@ static int read_vocabulary(qe_model *model, const qe_archive *archive, int side)
 /* A matrix is only made when the member is big enough to fill it (int8: one byte a value), so that a small archive
 ** cannot ask for much memory. */
 static int check_size(const qe_model *model, qe_text weights, struct error *error) {
-  const struct configuration *c = &model->configuration;
-  const size_t tables = (c->vocabulary[0].rows + (size_t)c->vocabulary[1].rows) * c->embedding;
-  const size_t dense =
-      4 * (c->hidden * c->hidden * 12 + c->embedding * c->hidden * 12 + c->hidden * c->attention * 4);
-  if (weights.size < tables || weights.size - tables < dense)
+  if (weights.size < model->configuration.architecture->least_cells(&model->configuration))
     return error_set(error, QE_FORMAT, "weights.bin: %zu bytes cannot hold the matrices of this architecture",
                      weights.size);
   return QE_OK;
@@ -204,10 +200,7 @@ static int read_parameters(qe_model *model, const qe_archive *archive) {
   const qe_text weights = qe_archive_member(archive, (size_t)qe_archive_find(archive, "weights.bin"));
   if (check_size(model, weights, &model->error) != QE_OK)
     return model->error.status;
-  model->params = qe_params_new();
-  if (!model->params)
-    return error_memory(&model->error);
-  if (birnn_parameters(model) != QE_OK)
+  if (model_parameters(model) != QE_OK)
     return model->error.status;
   return weights_read(model->params, weights, &model->storage, &model->error);
 }

@@ -5,21 +5,21 @@
 ** walk backward meets the taps first, which hand their gradients in, then the pass, which walks the shards' tapes and
 ** adds what they found to the parameters' gradient in the order of the shards: the same bits for any thread count.
 */
-#include "birnn.h"
+#include "architecture.h"
 
 #include <stdio.h>
 
 struct pass {
   qe_model *model;
   size_t shards;
-  struct birnn_shard shard[];
+  struct shard shard[];
 };
 
 /* ---- forward ---- */
 
 static void run_shard(void *context, int part) {
   struct pass *pass = context;
-  birnn_forward(&pass->shard[part]);
+  pass->model->configuration.architecture->forward(&pass->shard[part]);
 }
 
 static void walk_shard(void *context, int part) {
@@ -39,12 +39,17 @@ static bool shards_failed(qe_tape *tape, const struct pass *pass) {
   return false;
 }
 
-static void return_embedding(struct node *outer, const struct birnn_shard *shard, size_t side) {
-  const struct node *inner = node_of(shard->embedding[side]);
+static size_t given_offset(const struct shard *shard, int side, size_t row) {
+  const struct configuration *configuration = &shard->model->configuration;
+  return configuration->architecture->offset(configuration, shard->sides, side, row);
+}
+
+static void return_given(struct node *outer, const struct shard *shard, size_t side) {
+  const struct node *inner = node_of(shard->given[side]);
   qe_real *g = node_gradient(outer);
   if (!inner || !inner->g || !g)
     return;
-  g += shard->sides[side]->words.offset[shard->first] * outer->cols;
+  g += given_offset(shard, (int)side, shard->first) * outer->cols;
   for (size_t i = 0; i < inner->rows * inner->cols; i++)
     g[i] += inner->g[i];
 }
@@ -57,23 +62,26 @@ static void pass_backward(struct node *node) {
   params_lane_sum(pass->model->params, (int)pass->shards, tape_pool(node->tape));
   for (size_t i = 0; i < pass->shards; i++)
     for (int input = 0, side = 0; side < 2; side++)
-      if (pass->shard[i].embedding[side].tape)
-        return_embedding(node->input[input++], &pass->shard[i], (size_t)side);
+      if (pass->shard[i].given[side].tape)
+        return_given(node->input[input++], &pass->shard[i], (size_t)side);
 }
 
 static const struct operation pass_operation = { "forward", pass_backward };
 
-/* The rows of a given embedding matrix that belong to one shard, as a leaf of its tape. */
-static qe_tensor embedding_slice(const struct node *node, const struct birnn_shard *shard, size_t side) {
-  const uint32_t *offset = shard->sides[side]->words.offset;
-  const uint32_t first = offset[shard->first], rows = offset[shard->first + shard->count] - first;
+/* The rows of a given matrix that belong to one shard, as a leaf of its tape. */
+static qe_tensor given_slice(const struct node *node, const struct shard *shard, int side) {
+  const size_t first = given_offset(shard, side, shard->first);
+  const size_t rows = given_offset(shard, side, shard->first + shard->count) - first;
   const qe_real *x = node->x + first * node->cols;
   return node->wants ? qe_variable(shard->tape, rows, node->cols, x)
                      : qe_constant(shard->tape, rows, node->cols, x);
 }
 
-static bool embedding_fits(qe_tape *tape, const struct node *node, const qe_model *model, const struct side *side) {
-  const size_t tokens = side->words.offset[side->words.count], width = model->configuration.embedding;
+static bool given_fits(qe_tape *tape, const struct node *node, const qe_model *model,
+                       const struct side *const sides[2], int side) {
+  const struct configuration *configuration = &model->configuration;
+  const size_t tokens = configuration->architecture->offset(configuration, sides, side, sides[side]->words.count);
+  const size_t width = configuration->architecture->width(configuration);
   if (node->rows == tokens && node->cols == width)
     return true;
   tape_fail(tape, QE_USE, "forward: embeddings are %zu x %zu, not %zu (tokens) x %zu", node->rows, node->cols,
@@ -81,7 +89,7 @@ static bool embedding_fits(qe_tape *tape, const struct node *node, const qe_mode
   return false;
 }
 
-static bool shard_start(struct birnn_shard *shard, const struct pass *pass, qe_tape *outer, size_t number,
+static bool shard_start(struct shard *shard, const struct pass *pass, qe_tape *outer, size_t number,
                         uint64_t draw) {
   char name[32];
   shard->tape = tape_shard(outer);
@@ -102,17 +110,20 @@ struct request {
   bool gradient;
 };
 
-static bool request_resolve(struct request *request, qe_tape *tape, qe_model *model, qe_batch *batch,
-                            const qe_pass_options *options) {
-  const qe_tensor given[2] = { options->source_embedding, options->target_embedding };
-  *request = (struct request){ .batch = batch };
+static bool resolve_sides(struct request *request, qe_tape *tape, const qe_model *model) {
   for (int side = 0; side < 2; side++) {
     request->sides[side] =
-        batch_side(batch, (qe_side)side, &model->vocabulary[side], model->configuration.max_tokens);
+        batch_side(request->batch, (qe_side)side, &model->vocabulary[side], model->configuration.max_tokens);
     if (!request->sides[side]) {
       error_memory(tape_error(tape));
       return false;
     }
+  }
+  return true;
+}
+
+static bool resolve_given(struct request *request, qe_tape *tape, const qe_model *model, const qe_tensor given[2]) {
+  for (int side = 0; side < 2; side++) {
     if (!given[side].tape)
       continue;
     struct node *node = node_of(given[side]);
@@ -120,15 +131,21 @@ static bool request_resolve(struct request *request, qe_tape *tape, qe_model *mo
       tape_fail(tape, QE_USE, "forward: embeddings of another tape");
       return false;
     }
-    if (!embedding_fits(tape, node, model, request->sides[side]))
+    if (!given_fits(tape, node, model, request->sides, side))
       return false;
     request->given[side] = request->inputs[request->input_count++] = node;
   }
   return true;
 }
 
-static void fill_shard(struct birnn_shard *shard, const struct pass *pass, const struct request *request,
-                       size_t number) {
+static bool request_resolve(struct request *request, qe_tape *tape, qe_model *model, qe_batch *batch,
+                            const qe_pass_options *options) {
+  const qe_tensor given[2] = { options->source_embedding, options->target_embedding };
+  *request = (struct request){ .batch = batch };
+  return resolve_sides(request, tape, model) && resolve_given(request, tape, model, given);
+}
+
+static void fill_shard(struct shard *shard, const struct pass *pass, const struct request *request, size_t number) {
   const size_t rows = qe_batch_size(request->batch);
   shard->model = pass->model;
   shard->data = batch_dataset(request->batch);
@@ -137,8 +154,16 @@ static void fill_shard(struct birnn_shard *shard, const struct pass *pass, const
   shard->rows = qe_batch_rows(request->batch) + shard->first;
   for (int side = 0; side < 2; side++) {
     shard->sides[side] = request->sides[side];
-    shard->embedding[side] = QE_NONE;
+    shard->given[side] = QE_NONE;
   }
+}
+
+static size_t tap_count(const struct configuration *configuration) {
+  char name[MOST_TAP_NAME];
+  size_t count = 0;
+  while (configuration->architecture->tap_name(configuration, count, name))
+    count++;
+  return count;
 }
 
 static struct pass *pass_make(qe_tape *tape, qe_model *model, const struct request *request, qe_rng *dropout,
@@ -146,21 +171,26 @@ static struct pass *pass_make(qe_tape *tape, qe_model *model, const struct reque
   const size_t shards = (size_t)tape_shards(tape);
   const uint64_t draw = dropout ? qe_rng_next(dropout) : 0;
   struct pass *pass = tape_alloc(tape, 1, sizeof *pass + shards * sizeof *pass->shard);
-  if (!pass)
+  const size_t taps = tap_count(&model->configuration);
+  qe_tensor *none = tape_alloc(tape, shards * taps, sizeof *none);
+  if (!pass || !none)
     return NULL;
   pass->model = model;
   pass->shards = shards;
   for (size_t i = 0; i < shards; i++) {
-    struct birnn_shard *shard = &pass->shard[i];
+    struct shard *shard = &pass->shard[i];
     fill_shard(shard, pass, request, i);
+    shard->taps = none + i * taps;
+    for (size_t tap = 0; tap < taps; tap++)
+      shard->taps[tap] = QE_NONE;
     shard->drops = dropout != NULL;
     shard->headless = headless;
     if (!shard_start(shard, pass, tape, i, draw))
       return NULL;
     qe_tape_recording(shard->tape, request->gradient);
-    for (size_t side = 0; side < 2; side++)
+    for (int side = 0; side < 2; side++)
       if (request->given[side])
-        shard->embedding[side] = embedding_slice(request->given[side], shard, side);
+        shard->given[side] = given_slice(request->given[side], shard, side);
   }
   return pass;
 }
@@ -217,9 +247,10 @@ static void tap_backward(struct node *node) {
 
 static const struct operation tap_operation = { "tap", tap_backward };
 
-static bool tap_find(const char *name, size_t *tap) {
-  for (*tap = 0; *tap < BIRNN_TAPS; ++*tap)
-    if (strcmp(birnn_taps[*tap], name) == 0)
+static bool tap_find(const struct configuration *configuration, const char *wanted, size_t *tap) {
+  char name[MOST_TAP_NAME];
+  for (*tap = 0; configuration->architecture->tap_name(configuration, *tap, name); ++*tap)
+    if (strcmp(name, wanted) == 0)
       return true;
   return false;
 }
@@ -241,11 +272,9 @@ qe_tensor qe_pass_tap(qe_pass pass, const char *name) {
   struct node *input = node_of((qe_tensor){ pass.tape, pass.id, pass.generation });
   if (!input)
     return QE_NONE;
-  if (!tap_find(name, &tap)) {
-    const struct pass *known = input->extra;
-    return tape_fail(pass.tape, QE_USE, "no tap \"%s\"; there are: %s", name, qe_model_taps(known->model));
-  }
   const struct pass *inner = input->extra;
+  if (!tap_find(&inner->model->configuration, name, &tap))
+    return tape_fail(pass.tape, QE_USE, "no tap \"%s\"; there are: %s", name, inner->model->taps);
   if (!inner->shard[0].taps[tap].tape)
     return tape_fail(pass.tape, QE_USE, "tap \"%s\": the pass was made without a head", name);
   for (size_t i = 0; i < inner->shards; i++)
@@ -258,11 +287,4 @@ qe_tensor qe_pass_tap(qe_pass pass, const char *name) {
   node->extra = extra;
   tap_copy(node, inner, tap);
   return node_handle(node);
-}
-
-const char *qe_model_taps(const qe_model *model) {
-  (void)model;
-  return "score logits pooled inputs source.embedding source.states source.projected source.attention "
-         "source.pooled "
-         "target.embedding target.states target.projected target.attention target.pooled";
 }

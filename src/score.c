@@ -1,9 +1,9 @@
 /*
-** score.c - scores without a tape. A scorer owns one work area per thread; a pair is computed in one of them from its
-** text to its score by the same operations in the same order wherever it stands, so its score depends on nothing else.
-** No arithmetic on floats but single additions and products happens here: the rest is in kernel.c.
+** score.c - scores without a tape. A scorer owns one work area per thread; a call is cut into as many runs of pairs, and
+** the model's architecture computes each pair of a run by the same operations in the same order wherever it stands, so
+** its score depends on nothing else.
 */
-#include "scoring.h"
+#include "architecture.h"
 
 /* ---- kernels ---- */
 
@@ -27,161 +27,34 @@ const struct kernel *kernel_choose(const char *name) {
   return !name || strcmp(name, "portable") == 0 ? &kernel_portable : NULL;
 }
 
-/* ---- one side of one pair ---- */
+/* ---- a model's parameters, made ready ---- */
 
-static void work_fixed_layout(struct work *work, const struct shape *shape, struct room *room) {
-  work->zeros = room_take(room, shape->state, 1);
-  work->inner = room_take(room, shape->cols + KERNEL_LANES, 1);
-  work->gates = room_take(room, 2 * shape->hidden + KERNEL_LANES, 1);
-  work->pooled = room_take(room, 2 * shape->state, 1);
-  work->logits = room_take(room, shape->outputs, 1);
-  work->part = room_take(room, shape->outputs, 1);
-}
-
-static void work_tokens_layout(struct work *work, const struct shape *shape, size_t tokens, struct room *room) {
-  work->mean = room_take(room, tokens, shape->wide);
-  work->gate_inputs = room_take(room, tokens, 2 * shape->cols);
-  room_take(room, KERNEL_LANES, 1); /* kernels read that far */
-  work->states = room_take(room, tokens, 2 * shape->state);
-  work->weights = room_take(room, tokens, 1);
-}
-
-static void work_clear(struct work *work) {
-  words_free(&work->words);
-  memory_free(work->fixed_block);
-  memory_free(work->tokens_block);
-  memory_free((void *)work->input);
-  shared_free(work->shared);
-  *work = (struct work){ 0 };
-}
-
-static bool work_open(struct work *work, const struct shape *shape) {
-  struct room room = { 0 };
-  work_fixed_layout(work, shape, &room);
-  work->fixed_block = room_open(&room);
-  if (work->fixed_block)
-    work_fixed_layout(work, shape, &room);
-  return work->fixed_block != NULL;
-}
-
-bool work_reserve(struct work *work, const struct shape *shape, size_t tokens) {
-  enum { FEWEST = 64 };
-  if (tokens <= work->tokens)
-    return true;
-  size_t grown = tokens < FEWEST ? FEWEST : tokens + tokens / 2;
-  struct room room = { 0 };
-  work_tokens_layout(work, shape, grown, &room);
-  void *block = room_open(&room);
-  const float **input = memory_new(grown, DIRECTIONS * sizeof *input);
-  memory_free(work->tokens_block);
-  memory_free((void *)work->input);
-  work->tokens_block = block;
-  work->input = input;
-  work->tokens = block && input ? grown : 0;
-  if (work->tokens > 0)
-    work_tokens_layout(work, shape, grown, &room);
-  return work->tokens > 0;
-}
-
-void work_inputs(struct work *work, const struct shape *shape, const struct scoring_side *side,
-                 const struct kernel *kernel, const struct words *words) {
-  size_t count = words->count, both = 2 * shape->cols;
-  uint32_t ids[VOCABULARY_MAX_IDS];
-  for (size_t t = 0; t < count; t++) {
-    const uint32_t *offset = words->offset + t;
-    qe_text word = { words->bytes + offset[0], offset[1] - offset[0] };
-    size_t id_count = vocabulary_ids(side->vocabulary, word, ids);
-    if (!side->table)
-      kernel->mean(side->embedding, shape->wide, ids, id_count, work->mean + t * shape->wide);
-    work->input[t] = side->table ? side->table + ids[0] * both : work->gate_inputs + t * both;
-    work->input[work->tokens + t] = work->input[t] + shape->cols;
-  }
-  if (!side->table)
-    kernel->affine(count, shape->embedding, both, work->mean, shape->wide, side->input_weight, side->input_bias,
-                   work->gate_inputs);
-}
-
-/* Leaves in `part` what one side adds to the logits. */
-static void encode(struct work *work, const struct shape *shape, const struct scoring_side *side,
-                   const struct kernel *kernel) {
-  size_t tokens = work->words.count, width = 2 * shape->state;
-  work_inputs(work, shape, side, kernel, &work->words);
-  for (size_t d = 0; d < DIRECTIONS; d++) {
-    struct kernel_gru gru = { shape->hidden, shape->cols, side->hidden_weight[d], side->hidden_bias[d] };
-    kernel->gru(&gru, tokens, work->input + d * work->tokens, d == 1, work->states + d * shape->state, width,
-                work->zeros, work->inner, work->gates);
-  }
-  kernel->attend(tokens, width, work->states, side->context, work->weights, work->pooled);
-  kernel->affine(1, width, shape->outputs, work->pooled, width, side->head, side->head_bias, work->part);
-}
-
-int work_side(struct work *work, const qe_scorer *scorer, size_t side, qe_text text, size_t *tokens) {
-  const struct scoring *scoring = scorer->model->scoring;
-  int status = words_split(&work->words, text, scorer->model->configuration.max_tokens);
-  if (status != QE_OK)
-    return status;
-  *tokens = work->words.count;
-  if (*tokens == 0)
-    return QE_OK;
-  if (!work_reserve(work, &scoring->shape, *tokens))
-    return QE_MEMORY;
-  encode(work, &scoring->shape, &scoring->side[side], scorer->kernel);
+int scoring_prepare(qe_model *model) {
+  struct scoring *scoring = model->configuration.architecture->fold(model);
+  if (!scoring)
+    return model->error.status;
+  scoring->architecture = model->configuration.architecture;
+  scoring_free(model->scoring);
+  model->scoring = scoring;
   return QE_OK;
 }
 
-void work_begin(struct work *work, const qe_scorer *scorer, const qe_pair *pair) {
-  const struct scoring *scoring = scorer->model->scoring;
-  const struct shape *shape = &scoring->shape;
-  float decoder[DECODER_INPUTS] = { 0 };
-  if (shape->decoder > 0)
-    decoder_inputs(scorer->model, pair->logprobs, pair->logprob_count, decoder);
-  scorer->kernel->affine(1, shape->decoder, shape->outputs, decoder, DECODER_INPUTS, scoring->decoder_weight,
-                         scoring->head_bias, work->logits);
+void scoring_free(struct scoring *scoring) {
+  if (scoring)
+    scoring->architecture->scoring_free(scoring);
 }
 
-void work_add(struct work *work, const qe_scorer *scorer, const float *part) {
-  for (size_t j = 0; j < scorer->shape.outputs; j++)
-    work->logits[j] += part[j];
-}
-
-float work_score(struct work *work, const qe_scorer *scorer) {
-  const qe_model *model = scorer->model;
-  return model->shift + model->scale * scorer->kernel->score(scorer->shape.bins, work->logits);
-}
-
-/* ---- pairs ---- */
-
-static int score_pair(struct work *work, const qe_scorer *scorer, const qe_pair *pair, float *score) {
-  const qe_text sides[SIDES] = { [QE_SOURCE] = pair->source, [QE_TARGET] = pair->translation };
-  work_begin(work, scorer, pair);
-  for (size_t side = 0; side < SIDES; side++) {
-    size_t tokens;
-    int status = work_side(work, scorer, side, sides[side], &tokens);
-    if (status != QE_OK)
-      return status;
-    work->truncated += work->words.truncated;
-    if (tokens > 0)
-      work_add(work, scorer, work->part);
-  }
-  *score = work_score(work, scorer);
-  return QE_OK;
-}
-
-static void score_each(qe_scorer *scorer, struct work *work, size_t first, size_t end) {
-  for (size_t i = first; i < end && work->status == QE_OK; i++)
-    work->status = score_pair(work, scorer, &scorer->pairs[i], &scorer->scores[i]);
-}
+/* ---- parts ---- */
 
 /* One part of a call: a run of pairs that depends on the numbers of pairs and parts alone. */
 static void score_part(void *context, int part) {
   qe_scorer *scorer = context;
-  struct work *work = &scorer->works[part];
-  size_t parts = (size_t)scorer->parts, share = scorer->count / parts, extra = scorer->count % parts;
-  size_t number = (size_t)part;
-  size_t first = number * share + (number < extra ? number : extra);
+  struct work *work = scorer->works[part];
+  const size_t parts = (size_t)scorer->parts, number = (size_t)part;
   work->status = QE_OK;
   work->truncated = 0;
-  scorer->score(scorer, work, first, first + share + (number < extra));
+  scorer->score(scorer, work, share_begin(scorer->count, parts, number),
+                share_begin(scorer->count, parts, number + 1));
 }
 
 /* ---- scorer ---- */
@@ -203,9 +76,11 @@ qe_scorer *qe_scorer_new(const qe_model *model, qe_pool *pool) {
 }
 
 static void works_clear(qe_scorer *scorer) {
-  for (int i = 0; i < scorer->threads; i++)
-    work_clear(&scorer->works[i]);
-  scorer->shape = (struct shape){ 0 };
+  for (int i = 0; i < scorer->threads && scorer->architecture; i++) {
+    scorer->architecture->work_free(scorer->works[i]);
+    scorer->works[i] = NULL;
+  }
+  scorer->architecture = NULL;
 }
 
 void qe_scorer_free(qe_scorer *scorer) {
@@ -228,17 +103,20 @@ void scorer_use(qe_scorer *scorer, const struct kernel *kernel) {
   scorer->kernel = kernel;
 }
 
-/* Work areas of the model's present shape: it may have become another one since the last call. */
-static int works_open(qe_scorer *scorer, const struct shape *shape) {
-  if (memcmp(&scorer->shape, shape, sizeof *shape) == 0)
+/* Work areas that fit the model as it is now: it may have become another one since the last call. */
+static int works_open(qe_scorer *scorer, const struct scoring *scoring) {
+  const struct architecture *architecture = scoring->architecture;
+  if (scorer->architecture == architecture && architecture->work_fits(scorer->works[0], scoring))
     return QE_OK;
   works_clear(scorer);
-  for (int i = 0; i < scorer->threads; i++)
-    if (!work_open(&scorer->works[i], shape)) {
+  scorer->architecture = architecture;
+  for (int i = 0; i < scorer->threads; i++) {
+    scorer->works[i] = architecture->work_new(scoring);
+    if (!scorer->works[i]) {
       works_clear(scorer);
       return error_memory(&scorer->error);
     }
-  scorer->shape = *shape;
+  }
   return QE_OK;
 }
 
@@ -251,39 +129,37 @@ static int check_pairs(qe_scorer *scorer, const qe_pair *pairs, size_t count, co
     if (pairs[i].logprob_count > 0 && !pairs[i].logprobs)
       return error_set(&scorer->error, QE_USE, "score: pair %zu has %zu log-probabilities at NULL", i,
                        pairs[i].logprob_count);
-    if (pairs[i].logprob_count > 0 && scorer->model->scoring->shape.decoder == 0)
+    if (pairs[i].logprob_count > 0 && scorer->model->configuration.decoder_inputs == 0)
       return error_set(&scorer->error, QE_USE,
                        "score: pair %zu has log-probabilities, but the model reads none (no decoder inputs)", i);
   }
   return QE_OK;
 }
 
-/* `fewest`: pairs of a part. */
-static int score_by(qe_scorer *scorer, score_pairs *score, size_t fewest, const qe_pair *pairs, size_t count,
-                    float *scores) {
+static int score_by(qe_scorer *scorer, bool list, const qe_pair *pairs, size_t count, float *scores) {
+  const size_t fewest = list ? 64 : 1; /* pairs of a part */
   error_clear(&scorer->error);
-  if (check_pairs(scorer, pairs, count, scores) != QE_OK ||
-      works_open(scorer, &scorer->model->scoring->shape) != QE_OK)
+  if (check_pairs(scorer, pairs, count, scores) != QE_OK || works_open(scorer, scorer->model->scoring) != QE_OK)
     return scorer->error.status;
   const size_t parts = (count + fewest - 1) / fewest;
-  scorer->score = score;
+  scorer->score = list ? scorer->architecture->score_list : scorer->architecture->score;
   scorer->pairs = pairs;
   scorer->scores = scores;
   scorer->count = count;
   scorer->parts = parts < (size_t)scorer->threads ? (int)parts : scorer->threads;
   pool_run(scorer->pool, scorer->parts, score_part, scorer);
   for (int i = 0; i < scorer->parts; i++) {
-    scorer->truncated += scorer->works[i].truncated;
-    if (scorer->works[i].status != QE_OK)
+    scorer->truncated += scorer->works[i]->truncated;
+    if (scorer->works[i]->status != QE_OK)
       error_memory(&scorer->error);
   }
   return scorer->error.status;
 }
 
 int qe_score(qe_scorer *scorer, const qe_pair *pairs, size_t count, float *scores) {
-  return score_by(scorer, score_each, 1, pairs, count, scores);
+  return score_by(scorer, false, pairs, count, scores);
 }
 
 int qe_score_list(qe_scorer *scorer, const qe_pair *pairs, size_t count, float *scores) {
-  return score_by(scorer, score_run, 64, pairs, count, scores);
+  return score_by(scorer, true, pairs, count, scores);
 }

@@ -3,8 +3,7 @@
 ** naive twin in double that knows no folding, and against the tape; and that a score's bits depend on nothing but the
 ** pair: not on the kernel, the batch, its order or the threads.
 */
-#include "kernel.h"
-#include "model.h"
+#include "architecture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -116,7 +115,7 @@ static void test_choice(void **state) {
 
 /* ---- models made by hand ---- */
 
-struct shape {
+struct sizes {
   size_t embedding, hidden, attention, bins, decoder;
   enum vocabulary_kind kind[2];
 };
@@ -134,7 +133,7 @@ static void add(qe_model *model, qe_rng *rng, const char *group, const char *nam
     values[i] = (qe_real)(qe_rng_normal(rng) * size);
 }
 
-static void add_side(qe_model *model, qe_rng *rng, size_t side, const struct shape *s) {
+static void add_side(qe_model *model, qe_rng *rng, size_t side, const struct sizes *s) {
   char group[32];
   const char *const directions[] = { "forward", "backward" };
   add(model, rng, sides[side], "embedding", model->vocabulary[side].rows, s->embedding, 1);
@@ -175,18 +174,17 @@ static void make_vocabulary(struct vocabulary *vocabulary, enum vocabulary_kind 
     assert_int_equal(vocabulary_count(vocabulary, words, TEXTS - 4, 30, 1, true, 1000, &error), QE_OK);
 }
 
-static qe_model *model_make(const struct shape *s, uint64_t seed) {
+static qe_model *model_make(const struct sizes *s, uint64_t seed) {
   qe_model *model = calloc(1, sizeof *model);
   size_t outputs = s->bins ? s->bins : 1;
   qe_rng rng;
   qe_rng_seed(&rng, seed, "model");
   model->params = qe_params_new();
-  model->configuration = (struct configuration){ .embedding = s->embedding,
-                                                 .hidden = s->hidden,
-                                                 .attention = s->attention,
+  model->configuration = (struct configuration){ .architecture = &birnn,
                                                  .bins = s->bins,
                                                  .decoder_inputs = s->decoder,
-                                                 .max_tokens = 20 };
+                                                 .max_tokens = 20,
+                                                 .birnn = { s->embedding, s->hidden, s->attention } };
   for (size_t side = 0; side < 2; side++) {
     make_vocabulary(&model->vocabulary[side], s->kind[side]);
     add_side(model, &rng, side, s);
@@ -211,7 +209,7 @@ static void model_destroy(qe_model *model) {
   free(model);
 }
 
-static const struct shape shapes[] = {
+static const struct sizes shapes[] = {
   { 50, 50, 100, 0, 0, { VOCABULARY_NGRAMS, VOCABULARY_WORDS } },
   { 16, 16, 16, 5, 4, { VOCABULARY_WORDS, VOCABULARY_NGRAMS } },
   { 1, 1, 1, 0, 4, { VOCABULARY_NGRAMS, VOCABULARY_NGRAMS } },
@@ -256,14 +254,14 @@ static double sigmoid(double x) {
 
 /* h becomes the next state. */
 static void twin_step(const qe_model *model, const char *group, const double *x, double *h) {
-  size_t width = model->configuration.hidden, wide = 3 * width;
+  size_t width = model->configuration.birnn.hidden, wide = 3 * width;
   const qe_real *w = find(model, group, "input_weight"), *u = find(model, group, "hidden_weight");
   const qe_real *b = find(model, group, "input_bias"), *c = find(model, group, "hidden_bias");
   double in[3 * 128], hidden[3 * 128];
   for (size_t j = 0; j < wide; j++) {
     in[j] = (double)b[j];
     hidden[j] = (double)c[j];
-    for (size_t k = 0; k < model->configuration.embedding; k++)
+    for (size_t k = 0; k < model->configuration.birnn.embedding; k++)
       in[j] += x[k] * (double)w[k * wide + j];
     for (size_t k = 0; k < width; k++)
       hidden[j] += h[k] * (double)u[k * wide + j];
@@ -276,7 +274,7 @@ static void twin_step(const qe_model *model, const char *group, const double *x,
 
 static void twin_embed(const qe_model *model, size_t side, const struct words *words, size_t t, double *x) {
   uint32_t ids[VOCABULARY_MAX_IDS];
-  size_t width = model->configuration.embedding;
+  size_t width = model->configuration.birnn.embedding;
   qe_text word = { words->bytes + words->offset[t], words->offset[t + 1] - words->offset[t] };
   size_t count = vocabulary_ids(&model->vocabulary[side], word, ids);
   const qe_real *table = find(model, sides[side], "embedding");
@@ -302,15 +300,15 @@ static size_t twin_project(const qe_model *model, size_t side, const char *text,
       size_t t = d ? tokens - 1 - i : i;
       twin_embed(model, side, &words, t, x);
       twin_step(model, group, x, h);
-      memcpy(states[t] + d * c->hidden, h, c->hidden * sizeof *h);
+      memcpy(states[t] + d * c->birnn.hidden, h, c->birnn.hidden * sizeof *h);
     }
   }
   const qe_real *p = find(model, sides[side], "projection"), *b = find(model, sides[side], "projection_bias");
   for (size_t t = 0; t < tokens; t++)
-    for (size_t j = 0; j < c->attention; j++) {
+    for (size_t j = 0; j < c->birnn.attention; j++) {
       projected[t][j] = (double)b[j];
-      for (size_t k = 0; k < 2 * c->hidden; k++)
-        projected[t][j] += states[t][k] * (double)p[k * c->attention + j];
+      for (size_t k = 0; k < 2 * c->birnn.hidden; k++)
+        projected[t][j] += states[t][k] * (double)p[k * c->birnn.attention + j];
     }
   words_free(&words);
   return tokens;
@@ -318,7 +316,7 @@ static size_t twin_project(const qe_model *model, size_t side, const char *text,
 
 static void twin_pool(const qe_model *model, size_t side, const char *text, double *pooled) {
   static double projected[64][128];
-  size_t tokens = twin_project(model, side, text, projected), width = model->configuration.attention;
+  size_t tokens = twin_project(model, side, text, projected), width = model->configuration.birnn.attention;
   const qe_real *context = find(model, sides[side], "context");
   double total = 0;
   memset(pooled, 0, width * sizeof *pooled);
@@ -341,7 +339,7 @@ static double twin_score(const qe_model *model, const double *input) {
   double total = 0, expected = 0, logit = 0;
   for (size_t j = 0; j < outputs; j++) {
     logit = (double)bias[j];
-    for (size_t k = 0; k < 2 * c->attention + c->decoder_inputs; k++)
+    for (size_t k = 0; k < 2 * c->birnn.attention + c->decoder_inputs; k++)
       logit += input[k] * (double)weight[k * outputs + j];
     total += exp(logit);
     expected += exp(logit) * ((double)j + 0.5) / (double)outputs;
@@ -351,7 +349,7 @@ static double twin_score(const qe_model *model, const double *input) {
 
 /* pooled: those of all texts, per side. */
 static double twin_pair(const qe_model *model, const qe_pair *pair, const double *source, const double *target) {
-  size_t a = model->configuration.attention;
+  size_t a = model->configuration.birnn.attention;
   double input[2 * 128 + DECODER_INPUTS] = { 0 };
   memcpy(input, source, a * sizeof *input);
   memcpy(input + a, target, a * sizeof *input);
@@ -536,7 +534,7 @@ static void test_missing_parameter(void **state) {
   qe_params_free(model->params);
   model->params = qe_params_new();
   assert_int_equal(scoring_prepare(model), QE_USE);
-  assert_string_equal(model->error.text, "scoring: the model has no parameter \"head.weight\"");
+  assert_string_equal(model->error.text, "the model has no parameter \"head.weight\"");
   model_destroy(model);
 }
 

@@ -1,11 +1,11 @@
 /*
-** score_list.c - scores of candidates that share much, with the bits that score.c gives each alone. Pairs are taken in
+** birnn_list.c - scores of candidates that share much, with the bits that birnn_score.c gives each alone. Pairs are taken in
 ** runs of one source and blocks of bounded size. Of a block, each distinct translation is split once; each distinct word
 ** has its gate inputs once; translations are paths in two tries of words, one from either end, and a node's recurrent
 ** state is computed once, since it depends on the words before it alone. Nodes are numbered by depth, so that a level is
 ** a batch of rows whose parents are done. Attention and what follows are each translation's own.
 */
-#include "scoring.h"
+#include "birnn_score.h"
 
 enum { BLOCK_PAIRS = 4096, BLOCK_TOKENS = 8192, BATCH = 64 };
 
@@ -164,7 +164,7 @@ static int add_sentence(struct shared *shared, const struct words *split, qe_tex
 }
 
 /* Takes pairs from `first` on while there is room; returns the end of the block. */
-static size_t gather(struct work *work, const qe_scorer *scorer, size_t first, size_t end) {
+static size_t gather(struct birnn_work *work, const qe_scorer *scorer, size_t first, size_t end) {
   struct shared *shared = work->shared;
   end = end - first < BLOCK_PAIRS ? end : first + BLOCK_PAIRS;
   const size_t table = table_size(end - first);
@@ -174,12 +174,12 @@ static size_t gather(struct work *work, const qe_scorer *scorer, size_t first, s
     const qe_text text = scorer->pairs[i].translation;
     uint32_t *slot = find_sentence(shared, table, text);
     if (*slot == 0) {
-      work->status = words_split(&work->words, text, scorer->model->configuration.max_tokens);
-      if (work->status == QE_OK && shared->tokens.count + work->words.count > shared->token_room)
+      work->base.status = words_split(&work->words, text, scorer->model->configuration.max_tokens);
+      if (work->base.status == QE_OK && shared->tokens.count + work->words.count > shared->token_room)
         return i;
-      if (work->status == QE_OK)
-        work->status = add_sentence(shared, &work->words, text);
-      if (work->status != QE_OK)
+      if (work->base.status == QE_OK)
+        work->base.status = add_sentence(shared, &work->words, text);
+      if (work->base.status != QE_OK)
         return i;
       *slot = (uint32_t)shared->sentence_count;
     }
@@ -283,7 +283,7 @@ static void run_trie(struct shared *shared, struct trie *trie, const struct shap
 
 /* ---- from states to scores ---- */
 
-static void attend(struct work *work, const struct shape *shape, const struct scoring_side *side,
+static void attend(struct birnn_work *work, const struct shape *shape, const struct scoring_side *side,
                    const struct kernel *kernel, size_t number) {
   const struct sentence *sentence = &work->shared->sentences[number];
   const size_t width = shape->state;
@@ -298,9 +298,9 @@ static void attend(struct work *work, const struct shape *shape, const struct sc
 }
 
 /* Leaves in `parts` what each sentence of the block adds to the logits. */
-static int encode_block(struct work *work, const qe_scorer *scorer) {
-  const struct shape *shape = &scorer->shape;
-  const struct scoring_side *side = &scorer->model->scoring->side[QE_TARGET];
+static int encode_block(struct birnn_work *work, const qe_scorer *scorer) {
+  const struct shape *shape = &birnn_scoring(scorer)->shape;
+  const struct scoring_side *side = &birnn_scoring(scorer)->side[QE_TARGET];
   struct shared *shared = work->shared;
   if (merge_words(shared) != QE_OK || !work_reserve(work, shape, shared->tokens.count))
     return QE_MEMORY;
@@ -320,35 +320,36 @@ static int encode_block(struct work *work, const qe_scorer *scorer) {
 }
 
 /* Scores pairs first .. end - 1, which are of one source. */
-static void score_source(qe_scorer *scorer, struct work *work, size_t first, size_t end) {
+static void score_source(qe_scorer *scorer, struct birnn_work *work, size_t first, size_t end) {
   struct shared *shared = work->shared;
   size_t source_tokens;
-  work->status = work_side(work, scorer, QE_SOURCE, scorer->pairs[first].source, &source_tokens);
-  memcpy(shared->source, work->part, scorer->shape.outputs * sizeof *shared->source);
+  work->base.status = work_side(work, scorer, QE_SOURCE, scorer->pairs[first].source, &source_tokens);
+  memcpy(shared->source, work->part, birnn_scoring(scorer)->shape.outputs * sizeof *shared->source);
   const size_t truncated = work->words.truncated;
-  while (first < end && work->status == QE_OK) {
+  while (first < end && work->base.status == QE_OK) {
     const size_t block_end = gather(work, scorer, first, end);
-    if (work->status == QE_OK)
-      work->status = encode_block(work, scorer);
-    for (size_t i = first; i < block_end && work->status == QE_OK; i++) {
+    if (work->base.status == QE_OK)
+      work->base.status = encode_block(work, scorer);
+    for (size_t i = first; i < block_end && work->base.status == QE_OK; i++) {
       const size_t number = shared->sentence_of[i - first];
       work_begin(work, scorer, &scorer->pairs[i]);
       if (source_tokens > 0)
         work_add(work, scorer, shared->source);
       if (shared->sentences[number].tokens > 0)
-        work_add(work, scorer, shared->parts + number * scorer->shape.outputs);
+        work_add(work, scorer, shared->parts + number * birnn_scoring(scorer)->shape.outputs);
       scorer->scores[i] = work_score(work, scorer);
-      work->truncated += truncated + shared->sentences[number].truncated;
+      work->base.truncated += truncated + shared->sentences[number].truncated;
     }
     first = block_end;
   }
 }
 
-void score_run(qe_scorer *scorer, struct work *work, size_t first, size_t end) {
+void birnn_score_list(qe_scorer *scorer, struct work *base, size_t first, size_t end) {
+  struct birnn_work *work = (struct birnn_work *)base;
   if (!work->shared)
-    work->shared = shared_new(&scorer->shape, scorer->model->configuration.max_tokens);
-  work->status = work->shared ? QE_OK : QE_MEMORY;
-  while (first < end && work->status == QE_OK) {
+    work->shared = shared_new(&birnn_scoring(scorer)->shape, scorer->model->configuration.max_tokens);
+  work->base.status = work->shared ? QE_OK : QE_MEMORY;
+  while (first < end && work->base.status == QE_OK) {
     size_t next = first + 1;
     while (next < end && text_same(scorer->pairs[next].source, scorer->pairs[first].source))
       next++;

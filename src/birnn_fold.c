@@ -1,39 +1,16 @@
 /*
-** scoring.c - a model's parameters folded for scoring: what is linear and follows something linear is multiplied out,
+** birnn_fold.c - a BiRNN's parameters folded for scoring: what is linear and follows something linear is multiplied out,
 ** columns are padded for the kernels.
 **
 ** Folding. Input gates of word vocabularies are a table, a row per word. A token's attention logit is
 ** (h P + b) c = h (P c) + constant, and softmax ignores the constant. As attention weights sum to one, the head sees
 ** (sum w_t h_t) (P W) + b W of each side that has tokens.
 */
-#include "scoring.h"
+#include "birnn_score.h"
 
 #include <stdio.h>
 
 enum { TABLE_BYTES = 64 << 20 };
-
-/* ---- memory ---- */
-
-float *room_take(struct room *room, size_t rows, size_t cols) {
-  size_t cells, used;
-  if (__builtin_mul_overflow(rows, cols, &cells) || cells > SIZE_MAX / 2 ||
-      __builtin_add_overflow(room->used, padded(cells), &used)) {
-    room->overflow = true;
-    return NULL;
-  }
-  float *place = room->start ? room->start + room->used : NULL;
-  room->used = used;
-  return place;
-}
-
-void *room_open(struct room *room) {
-  if (room->overflow || room->used > SIZE_MAX / sizeof(float) - ALIGNED)
-    return NULL;
-  char *block = memory_new(room->used * sizeof(float) + ALIGNED, 1);
-  if (block)
-    *room = (struct room){ .start = (float *)(void *)(block + (ALIGNED - (uintptr_t)block % ALIGNED) % ALIGNED) };
-  return block;
-}
 
 /* ---- folding ---- */
 
@@ -42,31 +19,20 @@ struct side_parameters {
       *hidden_bias[DIRECTIONS], *projection, *projection_bias, *context;
 };
 
-static const qe_real *parameter(qe_model *model, const char *group, const char *name) {
-  char full[64];
-  snprintf(full, sizeof full, "%s.%s", group, name);
-  int number = qe_params_find(model->params, full);
-  if (number < 0) {
-    error_set(&model->error, QE_USE, "scoring: the model has no parameter \"%s\"", full);
-    return NULL;
-  }
-  return qe_params_matrix(model->params, (size_t)number);
-}
-
 static int side_parameters(qe_model *model, size_t side, struct side_parameters *p) {
   static const char *const names[SIDES] = { "source", "target" };
   static const char *const directions[SIDES][DIRECTIONS] = { { "source.forward", "source.backward" },
                                                              { "target.forward", "target.backward" } };
   for (size_t d = 0; d < DIRECTIONS; d++) {
-    p->input_weight[d] = parameter(model, directions[side][d], "input_weight");
-    p->hidden_weight[d] = parameter(model, directions[side][d], "hidden_weight");
-    p->input_bias[d] = parameter(model, directions[side][d], "input_bias");
-    p->hidden_bias[d] = parameter(model, directions[side][d], "hidden_bias");
+    p->input_weight[d] = architecture_matrix(model, directions[side][d], "input_weight");
+    p->hidden_weight[d] = architecture_matrix(model, directions[side][d], "hidden_weight");
+    p->input_bias[d] = architecture_matrix(model, directions[side][d], "input_bias");
+    p->hidden_bias[d] = architecture_matrix(model, directions[side][d], "hidden_bias");
   }
-  p->embedding = parameter(model, names[side], "embedding");
-  p->projection = parameter(model, names[side], "projection");
-  p->projection_bias = parameter(model, names[side], "projection_bias");
-  p->context = parameter(model, names[side], "context");
+  p->embedding = architecture_matrix(model, names[side], "embedding");
+  p->projection = architecture_matrix(model, names[side], "projection");
+  p->projection_bias = architecture_matrix(model, names[side], "projection_bias");
+  p->context = architecture_matrix(model, names[side], "context");
   return model->error.status;
 }
 
@@ -92,7 +58,7 @@ static void side_layout(const struct shape *shape, struct scoring_side *side, st
   side->head_bias = room_take(room, shape->outputs, 1);
 }
 
-static void scoring_layout(struct scoring *scoring, struct room *room) {
+static void scoring_layout(struct birnn_scoring *scoring, struct room *room) {
   const struct shape *shape = &scoring->shape;
   for (size_t i = 0; i < SIDES; i++)
     side_layout(shape, &scoring->side[i], room);
@@ -141,7 +107,7 @@ struct head {
 
 static struct head head_of(const qe_model *model, const qe_real *weight) {
   const struct configuration *c = &model->configuration;
-  const size_t inputs = 2 * c->attention + c->decoder_inputs, outputs = c->bins ? c->bins : 1;
+  const size_t inputs = 2 * c->birnn.attention + c->decoder_inputs, outputs = c->bins ? c->bins : 1;
   return many_bins(c) ? (struct head){ weight, 1, inputs } : (struct head){ weight, outputs, 1 };
 }
 
@@ -179,10 +145,11 @@ static int fold_words(const struct shape *shape, struct scoring_side *side, cons
   return QE_OK;
 }
 
-static int fold(struct scoring *scoring, qe_model *model) {
+static int fold(struct birnn_scoring *scoring, qe_model *model) {
   const struct shape *shape = &scoring->shape;
   size_t outputs = shape->bins ? shape->bins : 1;
-  const qe_real *weight = parameter(model, "head", "weight"), *bias = parameter(model, "head", "bias");
+  const qe_real *weight = architecture_matrix(model, "head", "weight"),
+                *bias = architecture_matrix(model, "head", "bias");
   if (!weight || !bias)
     return model->error.status;
   struct head head = head_of(model, weight);
@@ -203,29 +170,30 @@ static int fold(struct scoring *scoring, qe_model *model) {
   return QE_OK;
 }
 
-void scoring_free(struct scoring *scoring) {
-  if (!scoring)
-    return;
+void birnn_scoring_free(struct scoring *base) {
+  struct birnn_scoring *scoring = (struct birnn_scoring *)base;
   memory_free(scoring->block);
   memory_free(scoring);
 }
 
 static struct shape shape_of(const struct configuration *c) {
-  return (struct shape){ .embedding = c->embedding,
-                         .hidden = c->hidden,
-                         .attention = c->attention,
+  return (struct shape){ .embedding = c->birnn.embedding,
+                         .hidden = c->birnn.hidden,
+                         .attention = c->birnn.attention,
                          .bins = c->bins,
                          .decoder = c->decoder_inputs,
-                         .wide = padded(c->embedding),
-                         .state = padded(c->hidden),
-                         .cols = padded(3 * c->hidden),
+                         .wide = padded(c->birnn.embedding),
+                         .state = padded(c->birnn.hidden),
+                         .cols = padded(3 * c->birnn.hidden),
                          .outputs = padded(c->bins ? c->bins : 1) };
 }
 
-int scoring_prepare(qe_model *model) {
-  struct scoring *scoring = memory_new(1, sizeof *scoring);
-  if (!scoring)
-    return error_memory(&model->error);
+struct scoring *birnn_fold(qe_model *model) {
+  struct birnn_scoring *scoring = memory_new(1, sizeof *scoring);
+  if (!scoring) {
+    error_memory(&model->error);
+    return NULL;
+  }
   scoring->shape = shape_of(&model->configuration);
   for (size_t i = 0; i < SIDES; i++)
     scoring->side[i].vocabulary = &model->vocabulary[i];
@@ -236,11 +204,8 @@ int scoring_prepare(qe_model *model) {
     error_memory(&model->error);
   else
     scoring_layout(scoring, &room);
-  if (!scoring->block || fold(scoring, model) != QE_OK) {
-    scoring_free(scoring);
-    return model->error.status;
-  }
-  scoring_free(model->scoring);
-  model->scoring = scoring;
-  return QE_OK;
+  if (scoring->block && fold(scoring, model) == QE_OK)
+    return &scoring->base;
+  birnn_scoring_free(&scoring->base);
+  return NULL;
 }

@@ -1,0 +1,71 @@
+/*
+** architecture.h - what a kind of model is: a row of functions that configuration.c, pass.c, package.c, model.c and
+** score.c call, and that birnn.c and its sisters fill. A new kind is one more entry in architectures[] (configuration.c);
+** those files know none of them by name.
+*/
+#ifndef QE_ARCHITECTURE_H
+#define QE_ARCHITECTURE_H
+#include "scoring.h"
+
+/* Rows first .. first + count - 1 of a batch on a tape of their own. */
+struct shard {
+  qe_tape *tape;
+  qe_model *model;
+  qe_dataset *data;
+  const struct side *sides[2]; /* of the whole batch */
+  const uint32_t *rows;        /* of the dataset, count of them */
+  size_t first, count;
+  bool drops, headless; /* headless: no score, no logits */
+  qe_rng dropout;
+  qe_tensor given[2]; /* on this tape: what the caller has in place of embeddings, or QE_NONE: look ids up */
+  qe_tensor *taps;    /* filled by `forward`, in the order of their names */
+};
+/* The taps that every kind has come first. */
+enum { TAP_SCORE, TAP_LOGITS, TAP_POOLED, TAP_INPUTS, TAP_OWN };
+enum { MOST_TAP_NAME = 32 };
+
+struct architecture {
+  const char *name;
+  struct configuration defaults;
+
+  /* configuration.c. `keys`: those of its own in the "architecture" object, beside the ones that all kinds have. */
+  const char *const *keys;
+  int (*parse)(struct configuration *configuration, const json_t *object, struct error *error);
+  int (*dump)(const struct configuration *configuration, json_t *object); /* sets them; -1: no memory */
+
+  /* model.c and package.c */
+  int (*parameters)(qe_model *model); /* adds the matrices, zero */
+  void (*start)(qe_model *model, qe_rng *rng);
+  size_t (*least_cells)(
+      const struct configuration *configuration); /* of all matrices, at least; SIZE_MAX: too many */
+
+  /* pass.c */
+  bool (*tap_name)(const struct configuration *configuration, size_t number, char name[MOST_TAP_NAME]);
+  size_t (*width)(const struct configuration *configuration); /* of embeddings that are given */
+  /* Where row `row` of the batch begins in the embeddings given for `side`; row = all rows: how many there are. */
+  size_t (*offset)(const struct configuration *configuration, const struct side *const sides[2], int side,
+                   size_t row);
+  void (*forward)(struct shard *shard);
+
+  /* score.c: without a tape */
+  struct scoring *(*fold)(qe_model *model); /* NULL: recorded */
+  void (*scoring_free)(struct scoring *scoring);
+  struct work *(*work_new)(const struct scoring *scoring);
+  bool (*work_fits)(const struct work *work, const struct scoring *scoring);
+  void (*work_free)(struct work *work);
+  score_pairs *score, *score_list; /* the latter knows that candidates of one source stand together */
+};
+extern const struct architecture birnn;
+
+/* ---- head.c: from what a model found out to a score, on a tape ---- */
+int head_parameters(qe_model *model, size_t inputs); /* adds head.weight and head.bias */
+void head_start(qe_model *model, qe_rng *rng);
+/* `pooled` (and the decoder's statistics) -> taps inputs, logits, score. */
+void head_forward(struct shard *shard, qe_tensor pooled);
+
+/* ---- what the files of several kinds share ---- */
+int architecture_add(qe_model *model, const char *group, const char *name, size_t rows, size_t cols, int sparse);
+/* The matrix group.name; NULL: there is none, recorded. */
+const qe_real *architecture_matrix(qe_model *model, const char *group, const char *name);
+
+#endif
