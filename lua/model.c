@@ -68,6 +68,24 @@ static int model_copy(lua_State *L) {
   return made_model(L, copy, qe_model_copy(copy, check_model(L, 1)));
 }
 
+static int model_import(lua_State *L) {
+  lua_settop(L, 4);
+  const char *folder = check_text(L, 1), *configuration = json_argument(L, 2);
+  qe_model *model = push_model(L)->object;
+  qe_rng *rng = check_rng(L, 4);
+  const qe_dataset *corpus = box_optional(L, 3, &dataset_kind);
+  return made_model(L, model, qe_model_import(model, folder, configuration, corpus, rng));
+}
+
+static int model_derive(lua_State *L) {
+  lua_settop(L, 4);
+  const char *configuration = json_argument(L, 2);
+  qe_model *derived = push_model(L)->object;
+  qe_rng *rng = check_rng(L, 4);
+  const qe_dataset *data = box_optional(L, 3, &dataset_kind);
+  return made_model(L, derived, qe_model_derive(derived, check_model(L, 1), configuration, data, rng));
+}
+
 static int model_params(lua_State *L) {
   struct box *box = box_push(L, &params_kind, 0);
   box->borrowed = true;
@@ -151,7 +169,7 @@ static int model_calibrated(lua_State *L) {
 }
 
 static int model_taps(lua_State *L) {
-  const char *name = qe_model_taps(check_model(L, 1)); /* a constant of the library */
+  const char *name = qe_model_taps(check_model(L, 1)); /* the model has them */
   lua_newtable(L);
   for (lua_Integer i = 1; *name; i++) {
     const size_t size = strcspn(name, " ");
@@ -177,9 +195,14 @@ static int option(lua_State *L, int index, const char *name) {
   return lua_rawget(L, index) == LUA_TNIL ? 0 : lua_gettop(L);
 }
 
+static int layer_option(lua_State *L, int index, const char *name) {
+  const int layer = option(L, index, name);
+  return layer ? (int)luaL_checkinteger(L, layer) : 0;
+}
+
 static qe_pass_options check_options(lua_State *L, int index) {
-  static const char *const known[] = { "dropout",          "no_gradient",      "no_head",
-                                       "source_embedding", "target_embedding", NULL };
+  static const char *const known[] = { "dropout",          "no_gradient", "no_head",       "source_embedding",
+                                       "target_embedding", "first_layer", "frozen_layers", NULL };
   qe_pass_options options = { 0 };
   if (lua_isnoneornil(L, index))
     return options;
@@ -190,6 +213,8 @@ static qe_pass_options check_options(lua_State *L, int index) {
   options.no_gradient = lua_toboolean(L, -1);
   option(L, index, "no_head");
   options.no_head = lua_toboolean(L, -1);
+  options.first_layer = layer_option(L, index, "first_layer");
+  options.frozen_layers = layer_option(L, index, "frozen_layers");
   if (dropout)
     options.dropout = check_rng(L, dropout);
   if (source)
@@ -230,6 +255,7 @@ static int pass_tap(lua_State *L) {
 void open_model(lua_State *L) {
   static const luaL_Reg methods[] = { { "params", model_params },
                                       { "copy", model_copy },
+                                      { "derive", model_derive },
                                       { "prepare", model_prepare },
                                       { "forward", model_forward },
                                       { "taps", model_taps },
@@ -246,9 +272,11 @@ void open_model(lua_State *L) {
                                       { "calibrated", model_calibrated },
                                       { NULL, NULL } };
   static const luaL_Reg pass_methods[] = { { "tap", pass_tap }, { NULL, NULL } };
-  static const luaL_Reg functions[] = {
-    { "model", model_new }, { "open", model_open }, { "open_memory", model_open_memory }, { NULL, NULL }
-  };
+  static const luaL_Reg functions[] = { { "model", model_new },
+                                        { "open", model_open },
+                                        { "open_memory", model_open_memory },
+                                        { "import", model_import },
+                                        { NULL, NULL } };
   box_register(L, &model_kind, box_close, methods, NULL);
   kind_register(L, PASS, pass_methods, NULL);
   luaL_setfuncs(L, functions, 0);

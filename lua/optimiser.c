@@ -79,6 +79,16 @@ static int optimiser_step(lua_State *L) {
   return push_status(L, qe_optimiser_step(optimiser, rate), qe_optimiser_error(optimiser));
 }
 
+static int optimiser_scale(lua_State *L) {
+  const char *name = check_text(L, 2);
+  const double factor = luaL_checknumber(L, 3);
+  qe_optimiser *optimiser = check_optimiser(L, 1);
+  const qe_params *params = ((const struct box *)lua_touserdata(L, 1))->parent[0]->object;
+  const int number = qe_params_find(params, name);
+  luaL_argcheck(L, number >= 0, 2, "no matrix of that name");
+  return push_status(L, qe_optimiser_scale(optimiser, (size_t)number, factor), qe_optimiser_error(optimiser));
+}
+
 static int optimiser_steps(lua_State *L) {
   lua_pushinteger(L, (lua_Integer)qe_optimiser_steps(check_optimiser(L, 1)));
   return 1;
@@ -102,11 +112,9 @@ static int optimiser_blocks(lua_State *L) {
 }
 
 void open_optimiser(lua_State *L) {
-  static const luaL_Reg methods[] = { { "step", optimiser_step },
-                                      { "steps", optimiser_steps },
-                                      { "set_steps", optimiser_set_steps },
-                                      { "blocks", optimiser_blocks },
-                                      { NULL, NULL } };
+  static const luaL_Reg methods[] = { { "step", optimiser_step },     { "scale", optimiser_scale },
+                                      { "steps", optimiser_steps },   { "set_steps", optimiser_set_steps },
+                                      { "blocks", optimiser_blocks }, { NULL, NULL } };
   static const luaL_Reg functions[] = { { "optimiser", optimiser_new }, { NULL, NULL } };
   box_register(L, &optimiser_kind, box_close, methods, NULL);
   luaL_setfuncs(L, functions, 0);

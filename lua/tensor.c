@@ -399,6 +399,13 @@ static int tensor_attention(lua_State *L) {
   return push_result(L, qe_attention(check_tensor(L, 1), key, value, heads, queries, keys), 1);
 }
 
+static int tensor_best_match(lua_State *L) {
+  const qe_segments table = check_segments(L, 3), other = check_segments(L, 4);
+  const qe_segments own = lua_istable(L, 3) ? table : check_segments(L, 3); /* the other may have allocated */
+  const qe_tensor b = check_tensor(L, 2);
+  return push_result(L, qe_best_match(check_tensor(L, 1), b, own, other), 1);
+}
+
 /* ---- the whole surface ---- */
 
 static const luaL_Reg methods[] = { { "rows", tensor_rows },
@@ -434,6 +441,7 @@ static const luaL_Reg methods[] = { { "rows", tensor_rows },
                                     { "gru", tensor_gru },
                                     { "attention_pool", tensor_attention_pool },
                                     { "attention", tensor_attention },
+                                    { "best_match", tensor_best_match },
                                     { NULL, NULL } };
 static const luaL_Reg operators[] = { { "__add", tensor_add }, { "__sub", tensor_sub },   { "__mul", tensor_mul },
                                       { "__div", tensor_div }, { "__unm", tensor_minus }, { NULL, NULL } };

@@ -16,6 +16,7 @@ struct shard {
   const uint32_t *rows;        /* of the dataset, count of them */
   size_t first, count;
   bool drops, headless; /* headless: no score, no logits */
+  size_t first_layer, frozen_layers;
   qe_rng dropout;
   qe_tensor given[2]; /* on this tape: what the caller has in place of embeddings, or QE_NONE: look ids up */
   qe_tensor *taps;    /* filled by `forward`, in the order of their names */
@@ -43,8 +44,7 @@ struct architecture {
   bool (*tap_name)(const struct configuration *configuration, size_t number, char name[MOST_TAP_NAME]);
   size_t (*width)(const struct configuration *configuration); /* of embeddings that are given */
   /* Where row `row` of the batch begins in the embeddings given for `side`; row = all rows: how many there are. */
-  size_t (*offset)(const struct configuration *configuration, const struct side *const sides[2], int side,
-                   size_t row);
+  size_t (*offset)(const qe_model *model, const struct side *const sides[2], int side, size_t row);
   void (*forward)(struct shard *shard);
 
   /* score.c: without a tape */
@@ -55,7 +55,7 @@ struct architecture {
   void (*work_free)(struct work *work);
   score_pairs *score, *score_list; /* the latter knows that candidates of one source stand together */
 };
-extern const struct architecture birnn;
+extern const struct architecture birnn, encoder;
 
 /* ---- head.c: from what a model found out to a score, on a tape ---- */
 int head_parameters(qe_model *model, size_t inputs); /* adds head.weight and head.bias */

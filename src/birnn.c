@@ -182,9 +182,8 @@ static size_t width(const struct configuration *configuration) {
   return configuration->birnn.embedding;
 }
 
-static size_t offset(const struct configuration *configuration, const struct side *const sides[2], int side,
-                     size_t row) {
-  (void)configuration;
+static size_t offset(const qe_model *model, const struct side *const sides[2], int side, size_t row) {
+  (void)model;
   return sides[side]->words.offset[row];
 }
 

@@ -320,14 +320,14 @@ int qe_dataset_sha256(const qe_dataset *data, char hex[65]) {
 /* ---- encodings ---- */
 
 static int encode_rows(const qe_dataset *data, struct kept_encoding *kept, const struct vocabulary *vocabulary) {
-  struct words work = { 0 };
+  struct encoding_work work = { 0 };
   int status = QE_OK;
   for (size_t row = 0; row < data->count && status == QE_OK; row++) {
     qe_pair pair = qe_dataset_pair(data, row);
     status = encoding_add(&kept->encoding, &work, vocabulary,
                           kept->side == QE_SOURCE ? pair.source : pair.translation, kept->max_words);
   }
-  words_free(&work);
+  encoding_work_free(&work);
   return status;
 }
 

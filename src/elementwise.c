@@ -228,11 +228,6 @@ static const qe_real *constants_keep(struct node *node, double first, double sec
     return node_handle(node);                                                                                      \
   }
 
-/* Phi and phi of the standard normal distribution; erfc keeps the lower tail precise. */
-static inline qe_real normal_distribution(qe_real x) {
-  return (qe_real)0.5 * erfc(x * (qe_real)-0.70710678118654752440);
-}
-
 static inline qe_real normal_density(qe_real x) {
   return (qe_real)0.39894228040143267794 * real_exp((qe_real)-0.5 * x * x);
 }
@@ -242,7 +237,7 @@ static inline qe_real normal_density(qe_real x) {
 FUNCTION(sigmoid,      real_sigmoid(x),                 y * (1 - y))
 FUNCTION(tanh,         real_tanh(x),                    1 - y * y)
 FUNCTION(relu,         x < 0 ? 0 : x,                   x > 0 ? 1 : 0)
-FUNCTION(gelu,         x * normal_distribution(x),      normal_distribution(x) + x * normal_density(x))
+FUNCTION(gelu,         x * real_normal_cdf(x),          real_normal_cdf(x) + x * normal_density(x))
 FUNCTION(exp,          real_exp(x),                     y)
 FUNCTION(log,          log(x),                          1 / x)
 FUNCTION(sqrt,         sqrt(x),                         (qe_real)0.5 / y)

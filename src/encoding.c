@@ -28,23 +28,56 @@ static bool add_word(struct encoding *encoding, const struct vocabulary *vocabul
   return true;
 }
 
-int encoding_add(struct encoding *encoding, struct words *work, const struct vocabulary *vocabulary, qe_text text,
-                 size_t max_words) {
-  int status = words_split(work, text, max_words);
-  if (status != QE_OK || !reserve(encoding, work->count))
+static int add_words(struct encoding *encoding, struct words *words, const struct vocabulary *vocabulary,
+                     qe_text text, size_t max_words, size_t *count) {
+  int status = words_split(words, text, max_words);
+  if (status != QE_OK || !reserve(encoding, words->count))
     return QE_MEMORY;
   size_t used = encoding->id_count;
-  for (size_t i = 0; i < work->count; i++) {
-    qe_text word = { work->bytes + work->offset[i], work->offset[i + 1] - work->offset[i] };
+  for (size_t i = 0; i < words->count; i++) {
+    qe_text word = { words->bytes + words->offset[i], words->offset[i + 1] - words->offset[i] };
     if (!add_word(encoding, vocabulary, word, &used))
       return QE_MEMORY;
     encoding->id[encoding->words + i + 1] = (uint32_t)used;
   }
-  encoding->words += work->count;
-  encoding->id_count = used;
-  encoding->word[++encoding->texts] = (uint32_t)encoding->words;
+  *count = words->count;
+  encoding->truncated += words->truncated;
+  return QE_OK;
+}
+
+static int add_pieces(struct encoding *encoding, struct unigram_work *work, const struct unigram *unigram,
+                      qe_text text, size_t most, size_t *count) {
+  const size_t used = encoding->id_count;
+  int status = unigram_encode(unigram, work, text, most);
+  if (status != QE_OK || !reserve(encoding, work->count) || used + work->count > UINT32_MAX ||
+      !memory_reserve((void **)&encoding->ids, &encoding->ids_room, used + work->count, sizeof *encoding->ids))
+    return QE_MEMORY;
+  for (size_t i = 0; i < work->count; i++) {
+    encoding->ids[used + i] = work->ids[i];
+    encoding->id[encoding->words + i + 1] = (uint32_t)(used + i + 1);
+  }
+  *count = work->count;
   encoding->truncated += work->truncated;
   return QE_OK;
+}
+
+int encoding_add(struct encoding *encoding, struct encoding_work *work, const struct vocabulary *vocabulary,
+                 qe_text text, size_t max_words) {
+  size_t count;
+  int status = vocabulary->kind == VOCABULARY_PIECES
+                   ? add_pieces(encoding, &work->pieces, vocabulary_unigram(vocabulary), text, max_words, &count)
+                   : add_words(encoding, &work->words, vocabulary, text, max_words, &count);
+  if (status != QE_OK)
+    return status;
+  encoding->words += count;
+  encoding->id_count = encoding->id[encoding->words];
+  encoding->word[++encoding->texts] = (uint32_t)encoding->words;
+  return QE_OK;
+}
+
+void encoding_work_free(struct encoding_work *work) {
+  words_free(&work->words);
+  unigram_work_free(&work->pieces);
 }
 
 void encoding_clear(struct encoding *encoding) {

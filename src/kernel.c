@@ -16,9 +16,9 @@
 
 /* Tiles that fit the registers: one row of WIDE columns, or TILE_ROWS rows of TILE_COLS. */
 #if defined(__AVX512F__)
-enum { WIDE = 160, TILE_ROWS = 4, TILE_COLS = 64 };
+enum { WIDE = 160, TILE_ROWS = 4, TILE_COLS = 64, PANEL_ROWS = 12 };
 #else
-enum { WIDE = 96, TILE_ROWS = 3, TILE_COLS = 32 };
+enum { WIDE = 96, TILE_ROWS = 3, TILE_COLS = 32, PANEL_ROWS = 3 };
 #endif
 
 extern const struct kernel KERNEL_SYMBOL(KERNEL_ISA);
@@ -68,6 +68,36 @@ static void affine(size_t rows, size_t depth, size_t cols, const float *in, size
     row_product(depth, cols, in, weight, bias, out);
 }
 
+/* As `tile`, of one panel. */
+ALWAYS_INLINE void panel_tile(size_t rows, size_t depth, const float *restrict in, size_t in_stride,
+                              const float *restrict panel, const float *restrict bias, float *restrict out,
+                              size_t out_stride) {
+  float sum[PANEL_ROWS][KERNEL_LANES];
+  for (size_t i = 0; i < rows; i++)
+    for (size_t j = 0; j < KERNEL_LANES; j++)
+      sum[i][j] = bias[j];
+  for (size_t k = 0; k < depth; k++, panel += KERNEL_LANES)
+    for (size_t i = 0; i < rows; i++)
+      for (size_t j = 0; j < KERNEL_LANES; j++)
+        sum[i][j] = fused(in[i * in_stride + k], panel[j], sum[i][j]);
+  for (size_t i = 0; i < rows; i++)
+    for (size_t j = 0; j < KERNEL_LANES; j++)
+      out[i * out_stride + j] = sum[i][j];
+}
+
+/* Panel by panel, so that one stays in the nearest cache while all rows pass it. */
+static void product(size_t rows, size_t depth, size_t cols, const float *in, size_t in_stride, const float *panels,
+                    const float *bias, float *out, size_t out_stride) {
+  for (size_t j = 0; j < cols; j += KERNEL_LANES, panels += depth * KERNEL_LANES) {
+    size_t i = 0;
+    for (; i + PANEL_ROWS <= rows; i += PANEL_ROWS)
+      panel_tile(PANEL_ROWS, depth, in + i * in_stride, in_stride, panels, bias + j, out + i * out_stride + j,
+                 out_stride);
+    for (; i < rows; i++)
+      panel_tile(1, depth, in + i * in_stride, in_stride, panels, bias + j, out + i * out_stride + j, out_stride);
+  }
+}
+
 static void mean(const float *restrict table, size_t width, const uint32_t *restrict ids, size_t count,
                  float *restrict out) {
   memset(out, 0, width * sizeof *out);
@@ -114,15 +144,100 @@ static void gru_rows(const struct kernel_gru *gru, size_t rows, const float *con
     gru_gates(gru, input[i], before + i * lanes, after + i * lanes, inner + i * gru->cols, gates);
 }
 
+static float lanes_sum(float sum[KERNEL_LANES]) {
+  for (size_t half = KERNEL_LANES / 2; half > 0; half /= 2)
+    for (size_t j = 0; j < half; j++)
+      sum[j] += sum[j + half];
+  return sum[0];
+}
+
 static float dot(size_t width, const float *restrict x, const float *restrict y) {
   float sum[KERNEL_LANES] = { 0 };
   for (size_t k = 0; k < width; k += KERNEL_LANES)
     for (size_t j = 0; j < KERNEL_LANES; j++)
       sum[j] = fused(x[k + j], y[k + j], sum[j]);
+  return lanes_sum(sum);
+}
+
+/* Sum of x, and of squares of x - mean; what lies behind column width is left out. */
+static float row_sum(size_t width, const float *restrict x) {
+  float sum[KERNEL_LANES] = { 0 };
+  size_t k = 0;
+  for (; k + KERNEL_LANES <= width; k += KERNEL_LANES)
+    for (size_t j = 0; j < KERNEL_LANES; j++)
+      sum[j] += x[k + j];
+  for (size_t j = 0; k + j < width; j++)
+    sum[j] += x[k + j];
+  return lanes_sum(sum);
+}
+
+static float row_variation(size_t width, const float *restrict x, float mean) {
+  float sum[KERNEL_LANES] = { 0 };
+  size_t k = 0;
+  for (; k + KERNEL_LANES <= width; k += KERNEL_LANES)
+    for (size_t j = 0; j < KERNEL_LANES; j++)
+      sum[j] = fused(x[k + j] - mean, x[k + j] - mean, sum[j]);
+  for (size_t j = 0; k + j < width; j++)
+    sum[j] = fused(x[k + j] - mean, x[k + j] - mean, sum[j]);
+  return lanes_sum(sum);
+}
+
+static void norm(size_t rows, size_t width, size_t stride, float *restrict x, const float *restrict y,
+                 const float *restrict gain, const float *restrict bias, float epsilon) {
+  for (size_t i = 0; i < rows; i++, x += stride, y += y ? stride : 0) {
+    for (size_t j = 0; y && j < stride; j++)
+      x[j] += y[j];
+    const float center = row_sum(width, x) / (float)width;
+    const float scale = 1.0f / __builtin_sqrtf(row_variation(width, x, center) / (float)width + epsilon);
+    for (size_t j = 0; j < stride; j++) /* gain and bias end in zeros */
+      x[j] = fused((x[j] - center) * scale, gain[j], bias[j]);
+  }
+}
+
+static void gelu(size_t count, float *restrict x) {
+  for (size_t i = 0; i < count; i++)
+    x[i] *= normal_cdf_float(x[i]);
+}
+
+static void hyperbolic_tangent(size_t count, float *restrict x) {
+  for (size_t i = 0; i < count; i++)
+    x[i] = tanh_float(x[i]);
+}
+
+static float lanes_max(float most[KERNEL_LANES]) {
   for (size_t half = KERNEL_LANES / 2; half > 0; half /= 2)
     for (size_t j = 0; j < half; j++)
-      sum[j] += sum[j + half];
-  return sum[0];
+      most[j] = most[j] > most[j + half] ? most[j] : most[j + half];
+  return most[0];
+}
+
+static void softmax(size_t count, float scale, float *restrict x) {
+  const size_t room = padded(count);
+  float lanes[KERNEL_LANES];
+  for (size_t j = count; j < room; j++)
+    x[j] = x[0];
+  for (size_t j = 0; j < KERNEL_LANES; j++)
+    lanes[j] = x[j];
+  for (size_t k = KERNEL_LANES; k < room; k += KERNEL_LANES)
+    for (size_t j = 0; j < KERNEL_LANES; j++)
+      lanes[j] = lanes[j] > x[k + j] ? lanes[j] : x[k + j];
+  const float most = lanes_max(lanes);
+  for (size_t j = 0; j < room; j++)
+    x[j] = exp_float((x[j] - most) * scale);
+  for (size_t j = count; j < room; j++)
+    x[j] = 0.0f;
+  const float share = 1.0f / row_sum(room, x);
+  for (size_t j = 0; j < room; j++)
+    x[j] *= share;
+}
+
+static void direction(size_t width, const float *restrict x, const float *restrict center, float *restrict out) {
+  for (size_t j = 0; j < width; j++)
+    out[j] = x[j] - center[j];
+  const float size = __builtin_sqrtf(dot(width, out, out));
+  const float scale = size > 0.0f ? 1.0f / size : 0.0f;
+  for (size_t j = 0; j < width; j++)
+    out[j] *= scale;
 }
 
 /* Leaves exp(x - maximum) in x and returns their sum. */
@@ -166,5 +281,11 @@ const struct kernel KERNEL_SYMBOL(KERNEL_ISA) = {
   .gru = gru_direction,
   .gru_rows = gru_rows,
   .attend = attend,
+  .product = product,
+  .norm = norm,
+  .gelu = gelu,
+  .tanh = hyperbolic_tangent,
+  .softmax = softmax,
+  .direction = direction,
   .score = score,
 };

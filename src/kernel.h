@@ -36,6 +36,19 @@ struct kernel {
   /* pooled = sum over t of softmax_t(states[t] . context) states[t]; tokens >= 1; `weights` is work space. */
   void (*attend)(size_t tokens, size_t width, const float *states, const float *context, float *weights,
                  float *pooled);
+  /* out[i] = bias + in[i] weight, as `affine`, of a weight laid out in panels: KERNEL_LANES columns of all rows, then
+  ** the next columns; what a large product needs. */
+  void (*product)(size_t rows, size_t depth, size_t cols, const float *in, size_t in_stride, const float *panels,
+                  const float *bias, float *out, size_t out_stride);
+  /* Layer norm of x + y (y may be NULL) in rows of `stride`, into x; zeros behind column width. */
+  void (*norm)(size_t rows, size_t width, size_t stride, float *x, const float *y, const float *gain,
+               const float *bias, float epsilon);
+  void (*gelu)(size_t count, float *x); /* padded */
+  void (*tanh)(size_t count, float *x); /* padded */
+  /* Softmax of scale x in place; there is room up to padded(count), zeros after it. */
+  void (*softmax)(size_t count, float scale, float *x);
+  /* out = (x - center) / its norm, or zeros; width is padded. */
+  void (*direction)(size_t width, const float *x, const float *center, float *out);
   /* bins = 0: logistic function of the logit. Otherwise the expected centre of the bins; logits are overwritten. */
   float (*score)(size_t bins, float *logits);
 };

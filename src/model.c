@@ -81,6 +81,9 @@ int qe_model_prepare(qe_model *model) {
 static int make_vocabulary(qe_model *model, qe_side side, const qe_dataset *data) {
   struct vocabulary_choice *choice = &model->configuration.vocabulary[side];
   struct vocabulary *vocabulary = &model->vocabulary[side];
+  if (choice->kind == VOCABULARY_PIECES)
+    return error_set(&model->error, QE_USE,
+                     "pieces and weights of an encoder come from an import, not from nothing");
   if (choice->kind == VOCABULARY_NGRAMS)
     return vocabulary_hashed(vocabulary, choice->rows, choice->lowercase) == QE_OK ? QE_OK
                                                                                    : error_memory(&model->error);
@@ -102,7 +105,7 @@ static int make_vocabulary(qe_model *model, qe_side side, const qe_dataset *data
 }
 
 /* Manifest of a model that nobody has described yet. */
-static int start_manifest(qe_model *model) {
+int model_start_manifest(qe_model *model) {
   model->manifest = json_pack("{s:{s:s, s:s, s:f, s:f}, s:{s:f, s:f}}", "score", "type", "z-score", "direction",
                               "higher is better", "scale", 1.0, "shift", 0.0, "calibration", "a", 1.0, "b", 0.0);
   return model->manifest ? QE_OK : error_memory(&model->error);
@@ -143,7 +146,7 @@ static int create(qe_model *model, const char *configuration, const qe_dataset *
   int status = configuration_parse(&model->configuration, object, &model->error);
   json_decref(object);
   if (status != QE_OK || make_vocabulary(model, QE_SOURCE, data) != QE_OK ||
-      make_vocabulary(model, QE_TARGET, data) != QE_OK || start_manifest(model) != QE_OK ||
+      make_vocabulary(model, QE_TARGET, data) != QE_OK || model_start_manifest(model) != QE_OK ||
       model_parameters(model) != QE_OK)
     return model->error.status;
   model->configuration.architecture->start(model, rng);
@@ -168,8 +171,8 @@ static char *copy_text(const char *text) {
   return copy;
 }
 
+/* All but the configuration and the values of parameters. */
 static int copy_parts(qe_model *model, const qe_model *from) {
-  model->configuration = from->configuration;
   model->storage = from->storage;
   model->scale = from->scale;
   model->shift = from->shift;
@@ -186,6 +189,13 @@ static int copy_parts(qe_model *model, const qe_model *from) {
     return error_memory(&model->error);
   if (qe_model_set_golden(model, from->golden, from->golden_count) != QE_OK || model_parameters(model) != QE_OK)
     return model->error.status;
+  return QE_OK;
+}
+
+static int copy_model(qe_model *model, qe_model *from) {
+  model->configuration = from->configuration;
+  if (copy_parts(model, from) != QE_OK)
+    return model->error.status;
   int status = qe_block_copy(qe_params_values(model->params), qe_params_values(from->params));
   return status == QE_OK ? QE_OK : error_set(&model->error, status, "copy: parameters differ");
 }
@@ -195,7 +205,67 @@ int qe_model_copy(qe_model *model, qe_model *from) {
   if (model == from || !from->params)
     return error_set(&model->error, QE_USE, "copy: %s", model == from ? "onto itself" : "of an empty model");
   model_clear(model);
-  if (copy_parts(model, from) != QE_OK)
+  if (copy_model(model, from) != QE_OK)
+    model_clear(model);
+  return model->error.status;
+}
+
+/* ---- derived models ---- */
+
+static int change_configuration(qe_model *model, const qe_model *from, const char *changes) {
+  json_error_t reason;
+  json_t *object = configuration_dump(&from->configuration);
+  json_t *change = json_loads(changes, JSON_REJECT_DUPLICATES, &reason);
+  if (!object)
+    error_memory(&model->error);
+  else if (!json_is_object(change))
+    error_set(&model->error, QE_FORMAT, "architecture: %s", change ? "not a JSON object" : reason.text);
+  else if (json_object_get(change, "bins") && !json_object_get(change, "head"))
+    json_object_del(object, "head"); /* which follows from the bins */
+  if (model->error.status == QE_OK && json_object_update(object, change) == 0)
+    configuration_parse(&model->configuration, object, &model->error);
+  json_decref(object);
+  json_decref(change);
+  return model->error.status;
+}
+
+static void copy_same(qe_params *to, qe_params *from) {
+  for (size_t i = 0; i < qe_params_count(from); i++) {
+    size_t rows, cols, own_rows, own_cols;
+    const int own = qe_params_find(to, qe_params_name(from, i, &rows, &cols));
+    if (own < 0)
+      continue;
+    qe_params_name(to, (size_t)own, &own_rows, &own_cols);
+    if (rows == own_rows && cols == own_cols)
+      memcpy(qe_params_matrix(to, (size_t)own), qe_params_matrix(from, i), rows * cols * sizeof(qe_real));
+  }
+}
+
+static bool same_vocabularies(const struct configuration *a, const struct configuration *b) {
+  for (size_t side = 0; side < 2; side++) {
+    const struct vocabulary_choice *one = &a->vocabulary[side], *other = &b->vocabulary[side];
+    if (one->kind != other->kind || one->rows != other->rows || one->lowercase != other->lowercase)
+      return false;
+  }
+  return a->architecture == b->architecture;
+}
+
+int qe_model_derive(qe_model *model, qe_model *from, const char *configuration, const qe_dataset *data,
+                    qe_rng *rng) {
+  error_clear(&model->error);
+  if (model == from || !from->params)
+    return error_set(&model->error, QE_USE, "derive: %s", model == from ? "onto itself" : "from an empty model");
+  model_clear(model);
+  if (change_configuration(model, from, configuration) == QE_OK &&
+      !same_vocabularies(&model->configuration, &from->configuration))
+    error_set(&model->error, QE_USE, "derive: the kind of model and its vocabularies stay as they are");
+  if (model->error.status == QE_OK && copy_parts(model, from) == QE_OK) {
+    model->configuration.architecture->start(model, rng);
+    copy_same(model->params, from->params);
+    if (data && model->configuration.decoder_inputs)
+      decoder_fit(model, data);
+  }
+  if (model->error.status != QE_OK)
     model_clear(model);
   return model->error.status;
 }

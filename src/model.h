@@ -15,6 +15,7 @@ struct vocabulary_choice {
   bool lowercase;
 };
 struct architecture;
+enum { ENCODER_PREFIX = 32, ENCODER_MOST_LAYERS = 63 };
 struct configuration {
   const struct architecture *architecture;
   size_t bins;           /* 0: sigmoid head */
@@ -26,6 +27,15 @@ struct configuration {
     struct {
       size_t embedding, hidden, attention; /* widths; states are 2 hidden wide */
     } birnn;
+    struct {
+      size_t width, layers, heads, inner; /* inner: of the feed-forward part */
+      size_t positions, first_position;   /* rows of that table; the row of a text's first piece */
+      size_t types;
+      double epsilon;
+      uint64_t alignment; /* bit N: both texts, each encoded alone, are aligned by their states after N layers */
+      bool joint;         /* both texts are encoded as one sequence, too */
+      char prefix[ENCODER_PREFIX];
+    } encoder;
   };
 };
 /* A head of many bins is stored by bins, as sparse rows, so that a step may touch only some of them: head.weight is
@@ -65,9 +75,12 @@ struct qe_model {
   float decoder_mean[DECODER_INPUTS], decoder_sd[DECODER_INPUTS];
   char sha256[65];
   struct scoring *scoring;
+  uint32_t prefix[ENCODER_PREFIX + 1]; /* the pieces of an encoder's prefix */
+  size_t prefix_count;
 };
 int model_parameters(
     qe_model *model); /* makes them, zero, as the configuration and the vocabularies say; names the taps */
+int model_start_manifest(qe_model *model);
 void model_clear(qe_model *model); /* back to empty; the error stays */
 
 /* ---- decoder.c: log-probabilities -> inputs, standardised; zeros where there are none ---- */

@@ -19,6 +19,7 @@ struct qe_optimiser {
   uint64_t steps;
   qe_block *states[MOST_STATES];
   size_t state_count;
+  double *factor; /* of the rate, per matrix */
 };
 
 /* Cells of one matrix that one part of a step works on: some rows of a sparse one, a run of cells of another. */
@@ -72,6 +73,13 @@ qe_optimiser *qe_optimiser_new(qe_params *params, const qe_optimiser_options *op
   optimiser->params = params;
   optimiser->options = options ? *options : qe_optimiser_defaults(QE_ADAM);
   optimiser->pool = pool;
+  optimiser->factor = memory_new(qe_params_count(params), sizeof *optimiser->factor);
+  if (!optimiser->factor) {
+    qe_optimiser_free(optimiser);
+    return NULL;
+  }
+  for (size_t i = 0; i < qe_params_count(params); i++)
+    optimiser->factor[i] = 1;
   while (optimiser->state_count < states_needed(&optimiser->options)) {
     qe_block *state = block_new(gradient->layout);
     if (!state) {
@@ -89,7 +97,17 @@ void qe_optimiser_free(qe_optimiser *optimiser) {
     return;
   for (size_t i = 0; i < optimiser->state_count; i++)
     block_drop(optimiser->states[i]);
+  memory_free(optimiser->factor);
   memory_free(optimiser);
+}
+
+int qe_optimiser_scale(qe_optimiser *optimiser, size_t number, double factor) {
+  error_clear(&optimiser->error);
+  if (number >= qe_params_count(optimiser->params) || !not_negative(factor))
+    return error_set(&optimiser->error, QE_USE, "scale: matrix %zu times %g: there is none, or no such factor",
+                     number, factor);
+  optimiser->factor[number] = factor;
+  return QE_OK;
 }
 
 const char *qe_optimiser_error(const qe_optimiser *optimiser) {
@@ -320,11 +338,24 @@ static struct step step_make(const qe_optimiser *optimiser, const qe_block *grad
   return step;
 }
 
+/* A step of matrices that have the rate itself, and what others are made from. */
+struct steps {
+  struct step whole;
+  const qe_block *gradient;
+  double rate;
+};
+
 static void step_part(void *context, int part) {
-  const struct step *step = context;
-  for (size_t i = 0; i < qe_params_count(step->optimiser->params); i++) {
-    const struct span span = span_of(step->optimiser, i, (size_t)part, step->parts);
-    step->update(step, &span);
+  const struct steps *steps = context;
+  const qe_optimiser *optimiser = steps->whole.optimiser;
+  for (size_t i = 0; i < qe_params_count(optimiser->params); i++) {
+    const struct span span = span_of(optimiser, i, (size_t)part, steps->whole.parts);
+    const double factor = optimiser->factor[i];
+    if (factor == 0)
+      continue;
+    const struct step own =
+        factor == 1 ? steps->whole : step_make(optimiser, steps->gradient, steps->rate * factor);
+    own.update(&own, &span);
   }
 }
 
@@ -338,8 +369,8 @@ int qe_optimiser_step(qe_optimiser *optimiser, double rate) {
   status = gradient_check(optimiser, gradient->values);
   if (status != QE_OK)
     return status;
-  struct step step = step_make(optimiser, gradient, rate);
-  pool_run(optimiser->pool, (int)step.parts, step_part, &step);
+  struct steps steps = { step_make(optimiser, gradient, rate), gradient, rate };
+  pool_run(optimiser->pool, (int)steps.whole.parts, step_part, &steps);
   optimiser->steps++;
   qe_params_zero_gradient(optimiser->params);
   return QE_OK;

@@ -1,6 +1,6 @@
 /*
 ** package.c - a model as an archive and back. The members, in this order: FORMAT, manifest.json, weights.bin,
-** vocab.source and vocab.target (of words only), MODEL_CARD.md, LICENSE. Opening believes nothing: every member must be
+** vocab.source and vocab.target (of words only) or vocab.pieces, MODEL_CARD.md, LICENSE. Opening believes nothing: every member must be
 ** listed with its sha256, every byte accounted for, and the golden pairs must score, bit for bit, what the manifest
 ** promises. A model is whole or empty, never half read.
 */
@@ -10,7 +10,12 @@
 #include <math.h>
 #include <stdlib.h>
 
-static const char *const vocabulary_members[2] = { "vocab.source", "vocab.target" };
+/* NULL: none of its own, as n-grams are hashed and both sides have the same pieces. */
+static const char *vocabulary_member(enum vocabulary_kind kind, int side) {
+  if (kind == VOCABULARY_PIECES)
+    return side == QE_SOURCE ? "vocab.pieces" : NULL;
+  return kind == VOCABULARY_NGRAMS ? NULL : side == QE_SOURCE ? "vocab.source" : "vocab.target";
+}
 enum { MOST_MANIFEST = 1 << 20, DEFAULT_LIMIT = 1 << 30 };
 
 /* ---- save ---- */
@@ -32,11 +37,15 @@ static int add_weights(qe_model *model, qe_archive *archive) {
 static int add_vocabulary(qe_model *model, qe_archive *archive, int side) {
   char *bytes;
   size_t size;
-  if (model->vocabulary[side].kind != VOCABULARY_WORDS)
+  const struct vocabulary *vocabulary = &model->vocabulary[side];
+  const char *name = vocabulary_member(vocabulary->kind, side);
+  if (!name)
     return QE_OK;
-  if (vocabulary_write(&model->vocabulary[side], &bytes, &size) != QE_OK)
+  int status = vocabulary->kind == VOCABULARY_PIECES ? unigram_write(vocabulary_unigram(vocabulary), &bytes, &size)
+                                                     : vocabulary_write(vocabulary, &bytes, &size);
+  if (status != QE_OK)
     return error_memory(&model->error);
-  int status = qe_archive_add(archive, vocabulary_members[side], bytes, size);
+  status = qe_archive_add(archive, name, bytes, size);
   memory_free(bytes);
   return status == QE_OK ? QE_OK : archive_failed(model, archive);
 }
@@ -149,8 +158,8 @@ static int check_order(const qe_model *model, const qe_archive *archive, struct 
   const char *expected[8] = { "FORMAT", "manifest.json", "weights.bin" };
   size_t count = 3;
   for (int side = 0; side < 2; side++)
-    if (model->configuration.vocabulary[side].kind == VOCABULARY_WORDS)
-      expected[count++] = vocabulary_members[side];
+    if (vocabulary_member(model->configuration.vocabulary[side].kind, side))
+      expected[count++] = vocabulary_member(model->configuration.vocabulary[side].kind, side);
   expected[count++] = "MODEL_CARD.md";
   expected[count++] = "LICENSE";
   for (size_t i = 0; i < count; i++) {
@@ -177,14 +186,32 @@ static char *member_text(const qe_archive *archive, const char *name, struct err
   return text;
 }
 
+static int read_pieces(qe_model *model, qe_text member, int side) {
+  const uint32_t rows = model->configuration.vocabulary[side].rows;
+  struct unigram unigram = { 0 };
+  if (side == QE_TARGET)
+    return vocabulary_copy(&model->vocabulary[QE_TARGET], &model->vocabulary[QE_SOURCE]);
+  if (unigram_parse(&unigram, member, &model->error) != QE_OK)
+    return model->error.status;
+  const size_t count = unigram.count;
+  if (vocabulary_pieces(&model->vocabulary[side], &unigram) != QE_OK)
+    return error_memory(&model->error);
+  return count == rows ? QE_OK
+                       : error_set(&model->error, QE_FORMAT, "vocab.pieces: %zu pieces, the architecture says %u",
+                                   count, rows);
+}
+
 static int read_vocabulary(qe_model *model, const qe_archive *archive, int side) {
   const struct vocabulary_choice *choice = &model->configuration.vocabulary[side];
   if (choice->kind == VOCABULARY_NGRAMS)
     return vocabulary_hashed(&model->vocabulary[side], choice->rows, choice->lowercase) == QE_OK
                ? QE_OK
                : error_memory(&model->error);
-  qe_text member = qe_archive_member(archive, (size_t)qe_archive_find(archive, vocabulary_members[side]));
-  return vocabulary_parse(&model->vocabulary[side], member, choice->rows, choice->lowercase, &model->error);
+  const char *name = vocabulary_member(choice->kind, side);
+  qe_text member = name ? qe_archive_member(archive, (size_t)qe_archive_find(archive, name)) : (qe_text){ NULL, 0 };
+  return choice->kind == VOCABULARY_PIECES
+             ? read_pieces(model, member, side)
+             : vocabulary_parse(&model->vocabulary[side], member, choice->rows, choice->lowercase, &model->error);
 }
 
 /* A matrix is only made when the member is big enough to fill it (int8: one byte a value), so that a small archive

@@ -40,8 +40,7 @@ static bool shards_failed(qe_tape *tape, const struct pass *pass) {
 }
 
 static size_t given_offset(const struct shard *shard, int side, size_t row) {
-  const struct configuration *configuration = &shard->model->configuration;
-  return configuration->architecture->offset(configuration, shard->sides, side, row);
+  return shard->model->configuration.architecture->offset(shard->model, shard->sides, side, row);
 }
 
 static void return_given(struct node *outer, const struct shard *shard, size_t side) {
@@ -80,7 +79,7 @@ static qe_tensor given_slice(const struct node *node, const struct shard *shard,
 static bool given_fits(qe_tape *tape, const struct node *node, const qe_model *model,
                        const struct side *const sides[2], int side) {
   const struct configuration *configuration = &model->configuration;
-  const size_t tokens = configuration->architecture->offset(configuration, sides, side, sides[side]->words.count);
+  const size_t tokens = configuration->architecture->offset(model, sides, side, sides[side]->words.count);
   const size_t width = configuration->architecture->width(configuration);
   if (node->rows == tokens && node->cols == width)
     return true;
@@ -166,8 +165,13 @@ static size_t tap_count(const struct configuration *configuration) {
   return count;
 }
 
-static struct pass *pass_make(qe_tape *tape, qe_model *model, const struct request *request, qe_rng *dropout,
-                              bool headless) {
+static size_t natural(int number) {
+  return number > 0 ? (size_t)number : 0;
+}
+
+static struct pass *pass_make(qe_tape *tape, qe_model *model, const struct request *request,
+                              const qe_pass_options *options) {
+  qe_rng *dropout = options->dropout;
   const size_t shards = (size_t)tape_shards(tape);
   const uint64_t draw = dropout ? qe_rng_next(dropout) : 0;
   struct pass *pass = tape_alloc(tape, 1, sizeof *pass + shards * sizeof *pass->shard);
@@ -184,7 +188,9 @@ static struct pass *pass_make(qe_tape *tape, qe_model *model, const struct reque
     for (size_t tap = 0; tap < taps; tap++)
       shard->taps[tap] = QE_NONE;
     shard->drops = dropout != NULL;
-    shard->headless = headless;
+    shard->headless = options->no_head;
+    shard->first_layer = natural(options->first_layer);
+    shard->frozen_layers = natural(options->frozen_layers);
     if (!shard_start(shard, pass, tape, i, draw))
       return NULL;
     qe_tape_recording(shard->tape, request->gradient);
@@ -218,7 +224,7 @@ qe_pass qe_model_forward(qe_tape *tape, qe_model *model, qe_batch *batch, const 
     return failed;
   }
   node->wants = request.gradient;
-  node->extra = pass_make(tape, model, &request, options->dropout, options->no_head);
+  node->extra = pass_make(tape, model, &request, options);
   if (!node->extra)
     return failed;
   struct pass *pass = node->extra;
@@ -276,7 +282,7 @@ qe_tensor qe_pass_tap(qe_pass pass, const char *name) {
   if (!tap_find(&inner->model->configuration, name, &tap))
     return tape_fail(pass.tape, QE_USE, "no tap \"%s\"; there are: %s", name, inner->model->taps);
   if (!inner->shard[0].taps[tap].tape)
-    return tape_fail(pass.tape, QE_USE, "tap \"%s\": the pass was made without a head", name);
+    return tape_fail(pass.tape, QE_USE, "tap \"%s\": this pass did not make it (no head, or layers given)", name);
   for (size_t i = 0; i < inner->shards; i++)
     rows += qe_rows(inner->shard[i].taps[tap]);
   struct node *node = node_new(pass.tape, &tap_operation, rows, qe_cols(inner->shard[0].taps[tap]), &input, 1);

@@ -631,6 +631,9 @@ QE_API qe_tensor qe_attention_pool(qe_tensor values, qe_tensor logits, qe_segmen
 ** in `key_segments` (same count); d divisible by heads. -> n x d; zeros where a key segment is empty. */
 QE_API qe_tensor qe_attention(qe_tensor query, qe_tensor key, qe_tensor value, size_t heads,
                               qe_segments query_segments, qe_segments key_segments);
+/* Row i of a, in segment s: its largest inner product with a row of b's segment s (as many segments); 0 where that is
+** empty. -> rows of a x 1; the first of equals gets the gradient. */
+QE_API qe_tensor qe_best_match(qe_tensor a, qe_tensor b, qe_segments a_segments, qe_segments b_segments);
 
 /* ------------------------------------------------------------------------------------------------------------
 ** Ring 6: train
@@ -688,6 +691,8 @@ QE_API qe_optimiser_options qe_optimiser_defaults(qe_rule rule);
 QE_API qe_optimiser *qe_optimiser_new(qe_params *params, const qe_optimiser_options *options, qe_pool *pool);
 QE_API void qe_optimiser_free(qe_optimiser *optimiser);
 QE_API const char *qe_optimiser_error(const qe_optimiser *optimiser);
+/* The rate of matrix `number` is so many times that of a step; 0: neither it nor its state moves. 1 until told. */
+QE_API int qe_optimiser_scale(qe_optimiser *optimiser, size_t number, double factor);
 /* One step at this learning rate, then the gradient is cleared. A gradient that is not finite is refused
 ** (QE_FORMAT) and nothing changes. */
 QE_API int qe_optimiser_step(qe_optimiser *optimiser, double rate);
@@ -704,6 +709,20 @@ QE_API qe_block *qe_optimiser_block(qe_optimiser *optimiser, size_t number); /* 
 ** Absent keys get defaults, unknown ones are refused. Word vocabularies are counted on `data` (rows from the first,
 ** most frequent words first, ties by bytes). Values are drawn from `rng`. */
 QE_API int qe_model_create(qe_model *model, const char *configuration, const qe_dataset *data, qe_rng *rng);
+/* An encoder of BERT's kind from a folder of Hugging Face: config.json (model_type bert, roberta or xlm-roberta),
+** model.safetensors, sentencepiece.bpe.model (unigram). `configuration` holds what those do not say, e.g.
+**   {"alignment":[7,11],"joint":false,"prefix":"query: ","max_tokens":200,"dropout":0.1,"head":"sigmoid","bins":0}
+** alignment: each text is encoded alone and the states after these layers are aligned by cosine; joint: both are encoded
+** as one sequence and pooled; either or both. Without a word about either: the last layer and the middle one's next are
+** aligned, whose mean cosine is the score until somebody trains the head. `corpus` (may be NULL): only pieces that its
+** texts use are kept. Pooler and head are drawn from `rng`. */
+QE_API int qe_model_import(qe_model *model, const char *folder, const char *configuration, const qe_dataset *corpus,
+                           qe_rng *rng);
+/* A model like `from` but for what `configuration` says (of an encoder: its forms and head), an object with keys of
+** "architecture". Matrices of the same name and shape keep their values, others are drawn from `rng`. Decoder inputs
+** are standardised on `data`, where it is not NULL. */
+QE_API int qe_model_derive(qe_model *model, qe_model *from, const char *configuration, const qe_dataset *data,
+                           qe_rng *rng);
 QE_API qe_params *qe_model_params(qe_model *model); /* belongs to the model */
 /* A second model of the same configuration, vocabularies and values. */
 QE_API int qe_model_copy(qe_model *model, qe_model *from);
@@ -717,15 +736,21 @@ typedef struct qe_pass {
   uint32_t id, generation;
 } qe_pass;
 typedef struct qe_pass_options {
-  qe_rng *dropout;                              /* NULL: no dropout (evaluation). One draw is made per pass. */
-  int no_gradient;                              /* a teacher, a stale peer */
-  int no_head;                                  /* no "score" and "logits": the caller has a head of its own */
-  qe_tensor source_embedding, target_embedding; /* tokens x embedding in place of ids, or QE_NONE */
+  qe_rng *dropout; /* NULL: no dropout (evaluation). One draw is made per pass. */
+  int no_gradient; /* a teacher, a stale peer */
+  int no_head;     /* no "score" and "logits": the caller has a head of its own */
+  /* birnn: tokens x embedding in place of ids, or QE_NONE. encoder with a joint form: source_embedding holds its rows
+  ** (tap "joint.layerN") as they were after `first_layer` layers; those are not run again. */
+  qe_tensor source_embedding, target_embedding;
+  int first_layer;
+  int frozen_layers; /* encoder: so many layers get no gradient, the embeddings counting as the first; 0: none */
 } qe_pass_options;
 QE_API qe_pass qe_model_forward(qe_tape *tape, qe_model *model, qe_batch *batch, const qe_pass_options *options);
-/* A named intermediate of all shards, in batch order; a use error names the taps that exist. birnn: "score" (0..1),
-** "logits" (bins, or the one logit), "pooled", "inputs" (of the head: pooled and the decoder's), and per side "source.embedding", ".states", ".projected",
-** ".attention", ".pooled". */
+/* A named intermediate of all shards, in batch order; a use error names the taps that exist. All kinds: "score" (0..1),
+** "logits" (bins, or the one logit), "pooled", "inputs" (of the head: pooled and the decoder's). birnn, per side:
+** "source.embedding", ".states", ".projected", ".attention", ".pooled". encoder, per side: "source.layerN", tokens x
+** width, N = 0 the embeddings, of the text encoded alone where the model does that, otherwise beside the other; and
+** "joint.layerN", where there is that form, with all its rows. */
 QE_API qe_tensor qe_pass_tap(qe_pass pass, const char *name);
 QE_API const char *qe_model_taps(const qe_model *model); /* their names, separated by spaces */
 QE_API qe_tensor qe_batch_column(qe_tape *tape, qe_batch *batch, const char *name); /* rows x 1 constant */

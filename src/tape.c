@@ -1,7 +1,7 @@
 /*
 ** tape.c - matrices recorded as they are computed. A tape is a list of nodes in the order of their computation, so
 ** that a walk from the last to the first meets every node after all nodes that used it. Nodes, values and gradients
-** live in an arena: chunks that reset rewinds without giving them back (and poisons under AddressSanitizer). Handles
+** live in an arena: chunks that reset rewinds, and makes one of, without giving memory back (and poisons under AddressSanitizer). Handles
 ** carry the tape's generation, which reset advances; a handle of another generation is refused. The first error
 ** stays until reset, and every op after it returns QE_NONE. The file knows no operation but leaves.
 */
@@ -58,14 +58,44 @@ qe_tape *qe_tape_new(qe_pool *pool, int shards) {
   return tape;
 }
 
-void qe_tape_free(qe_tape *tape) {
-  if (!tape)
-    return;
+static struct chunk *chunk_new(size_t size) {
+  size_t bytes;
+  if (__builtin_add_overflow(size, sizeof(struct chunk) + ALIGNMENT, &bytes))
+    return NULL;
+  struct chunk *chunk = memory_grow(NULL, bytes, 1);
+  if (!chunk)
+    return NULL;
+  uintptr_t start = ((uintptr_t)(chunk + 1) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+  *chunk = (struct chunk){ .start = (unsigned char *)chunk + (start - (uintptr_t)chunk), .size = size };
+  ASAN_POISON_MEMORY_REGION(chunk->start, chunk->size);
+  return chunk;
+}
+
+static void chunks_free(qe_tape *tape) {
   for (struct chunk *chunk = tape->first, *next; chunk; chunk = next) {
     next = chunk->next;
     ASAN_UNPOISON_MEMORY_REGION(chunk->start, chunk->size);
     memory_free(chunk);
   }
+  tape->first = NULL;
+}
+
+/* One chunk in place of several, with room for all that they held: steps of large models ask for so much at a time that
+** what is left at the end of chunks would grow without end. */
+static void chunks_merge(qe_tape *tape) {
+  size_t used = 0;
+  for (const struct chunk *chunk = tape->first; chunk; chunk = chunk->next)
+    used += chunk->used;
+  if (!tape->first || !tape->first->next)
+    return;
+  chunks_free(tape);
+  tape->first = chunk_new(used + used / 8);
+}
+
+void qe_tape_free(qe_tape *tape) {
+  if (!tape)
+    return;
+  chunks_free(tape);
   for (size_t i = 0; i < tape->inner_count; i++)
     qe_tape_free(tape->inner[i]);
   memory_free(tape->inner);
@@ -74,6 +104,7 @@ void qe_tape_free(qe_tape *tape) {
 }
 
 void qe_tape_reset(qe_tape *tape) {
+  chunks_merge(tape);
   for (struct chunk *chunk = tape->first; chunk; chunk = chunk->next) {
     chunk->used = 0;
     ASAN_POISON_MEMORY_REGION(chunk->start, chunk->size);
@@ -137,19 +168,6 @@ qe_tensor tape_fail(qe_tape *tape, int status, const char *format, ...) {
 }
 
 /* ---- arena ---- */
-
-static struct chunk *chunk_new(size_t size) {
-  size_t bytes;
-  if (__builtin_add_overflow(size, sizeof(struct chunk) + ALIGNMENT, &bytes))
-    return NULL;
-  struct chunk *chunk = memory_grow(NULL, bytes, 1);
-  if (!chunk)
-    return NULL;
-  uintptr_t start = ((uintptr_t)(chunk + 1) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-  *chunk = (struct chunk){ .start = (unsigned char *)chunk + (start - (uintptr_t)chunk), .size = size };
-  ASAN_POISON_MEMORY_REGION(chunk->start, chunk->size);
-  return chunk;
-}
 
 /* The next chunk with enough room, made if there is none: a too small one is passed over until the next reset. */
 static struct chunk *chunk_with(qe_tape *tape, size_t bytes) {

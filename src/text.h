@@ -3,7 +3,7 @@
 */
 #ifndef QE_TEXT_H
 #define QE_TEXT_H
-#include "core.h"
+#include "unigram.h"
 
 /* ---- text.c: bytes -> words ----
 ** UTF-8 is checked and repaired (each maximal bad part becomes one U+FFFD), normalised to NFKC, split at white
@@ -31,17 +31,20 @@ size_t utf8_decode(const char *bytes, size_t size, int32_t *point);
 **         contains, then of every run of 3, 4, 5 code points of "<word>", by where they begin, shorter ones first.
 **         Repeated n-grams count as often as they occur.
 ** Both look at the first VOCABULARY_MAX_WORD code points of a word and no further, lower-cased if so configured.
+** pieces: text is not cut into words; each piece that unigram.c finds is a word with one id, its row.
 */
-enum vocabulary_kind { VOCABULARY_WORDS, VOCABULARY_NGRAMS };
+enum vocabulary_kind { VOCABULARY_WORDS, VOCABULARY_NGRAMS, VOCABULARY_PIECES };
+struct pieces;                    /* read by all the vocabularies that have it, freed by the last */
 enum { VOCABULARY_MAX_IDS = 96 }; /* per word; n-grams of longer words beyond this are left out */
 struct vocabulary {
   enum vocabulary_kind kind;
   uint32_t rows; /* of the embedding table */
   bool lowercase;
-  char *bytes;       /* words only: the words one after another, in the order of their rows (from row 1) */
-  uint32_t *offset;  /* words only: rows entries: word of row i is bytes[offset[i-1] .. offset[i]) */
-  uint32_t *slots;   /* words only: open-addressing hash table of rows, 0 = free */
-  size_t slot_count; /* a power of two */
+  char *bytes;           /* words only: the words one after another, in the order of their rows (from row 1) */
+  uint32_t *offset;      /* words only: rows entries: word of row i is bytes[offset[i-1] .. offset[i]) */
+  uint32_t *slots;       /* words only: open-addressing hash table of rows, 0 = free */
+  size_t slot_count;     /* a power of two */
+  struct pieces *pieces; /* pieces only */
 };
 enum { VOCABULARY_MAX_WORD = 256 };
 /* ids[] of one word; returns how many, 1 to VOCABULARY_MAX_IDS. */
@@ -50,12 +53,16 @@ size_t vocabulary_ids(const struct vocabulary *vocabulary, qe_text word, uint32_
 int vocabulary_count(struct vocabulary *vocabulary, const qe_text *texts, size_t count, uint32_t rows,
                      uint32_t minimum, bool lowercase, size_t max_words, struct error *error);
 int vocabulary_hashed(struct vocabulary *vocabulary, uint32_t buckets, bool lowercase);
+/* Takes over what `unigram` holds, whatever the status. */
+int vocabulary_pieces(struct vocabulary *vocabulary, struct unigram *unigram);
+const struct unigram *vocabulary_unigram(const struct vocabulary *vocabulary);
 /* The archive member: each word's length (u16, little-endian) and bytes; refused: bad UTF-8, empty or too long
 ** words, duplicates, any other number than rows - 1 of them, more than 1024 hashes that collide. */
 int vocabulary_parse(struct vocabulary *vocabulary, qe_text member, uint32_t rows, bool lowercase,
                      struct error *error);
 int vocabulary_write(const struct vocabulary *vocabulary, char **bytes, size_t *size);
-int vocabulary_copy(struct vocabulary *to, const struct vocabulary *from); /* what `to` held is not freed */
+/* What `to` held is not freed. Pieces are shared, not copied. */
+int vocabulary_copy(struct vocabulary *to, const struct vocabulary *from);
 void vocabulary_free(struct vocabulary *vocabulary);
 /* Differs, but for chance, between any two that encode some text differently. */
 uint64_t vocabulary_fingerprint(const struct vocabulary *vocabulary, size_t max_words);
@@ -70,8 +77,13 @@ struct encoding {
   size_t texts, words, id_count, truncated;
   size_t word_room, id_room, ids_room;
 }; /* begins as zeros; word and id may be NULL until the first text */
-int encoding_add(struct encoding *encoding, struct words *work, const struct vocabulary *vocabulary, qe_text text,
-                 size_t max_words);
+struct encoding_work {
+  struct words words;
+  struct unigram_work pieces;
+};
+int encoding_add(struct encoding *encoding, struct encoding_work *work, const struct vocabulary *vocabulary,
+                 qe_text text, size_t max_words);
+void encoding_work_free(struct encoding_work *work);
 void encoding_clear(struct encoding *encoding); /* keeps the memory */
 void encoding_free(struct encoding *encoding);
 

@@ -1,5 +1,6 @@
 /*
-** vocabulary.c - word -> ids of embedding rows, by a table of known words or by hashes of character n-grams. What
+** vocabulary.c - word -> ids of embedding rows, by a table of known words or by hashes of character n-grams (pieces are
+** found by unigram.c; here they are only kept). What
 ** is looked up is never the word but its key: the first VOCABULARY_MAX_WORD code points, lower-cased if so
 ** configured, on the stack. Invariant of the table: every row's word is in exactly one slot, found by linear
 ** probing from its hash, and at least half of the slots are free. Looking up allocates nothing; the file does not
@@ -7,6 +8,7 @@
 */
 #include "text.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <utf8proc.h>
 
@@ -123,7 +125,42 @@ int vocabulary_hashed(struct vocabulary *vocabulary, uint32_t buckets, bool lowe
   return buckets > 0 ? QE_OK : QE_USE;
 }
 
+/* ---- pieces ---- */
+
+struct pieces {
+  atomic_size_t owners;
+  struct unigram unigram;
+  uint64_t fingerprint;
+};
+
+int vocabulary_pieces(struct vocabulary *vocabulary, struct unigram *unigram) {
+  struct pieces *pieces = memory_new(1, sizeof *pieces);
+  *vocabulary =
+      (struct vocabulary){ .kind = VOCABULARY_PIECES, .pieces = pieces, .rows = (uint32_t)unigram->count };
+  if (!pieces) {
+    unigram_free(unigram);
+    return QE_MEMORY;
+  }
+  atomic_init(&pieces->owners, 1);
+  pieces->unigram = *unigram;
+  pieces->fingerprint = unigram_fingerprint(unigram);
+  *unigram = (struct unigram){ 0 };
+  return QE_OK;
+}
+
+const struct unigram *vocabulary_unigram(const struct vocabulary *vocabulary) {
+  return &vocabulary->pieces->unigram;
+}
+
+static void pieces_leave(struct pieces *pieces) {
+  if (!pieces || atomic_fetch_sub(&pieces->owners, 1) > 1)
+    return;
+  unigram_free(&pieces->unigram);
+  memory_free(pieces);
+}
+
 void vocabulary_free(struct vocabulary *vocabulary) {
+  pieces_leave(vocabulary->pieces);
   memory_free(vocabulary->bytes);
   memory_free(vocabulary->offset);
   memory_free(vocabulary->slots);
@@ -374,6 +411,8 @@ int vocabulary_copy(struct vocabulary *to, const struct vocabulary *from) {
   *to = *from;
   to->bytes = NULL;
   to->offset = to->slots = NULL;
+  if (to->pieces)
+    atomic_fetch_add(&to->pieces->owners, 1);
   if (duplicate((void **)&to->bytes, from->bytes, rows ? from->offset[rows - 1] : 0, 1) &&
       duplicate((void **)&to->offset, from->offset, rows, sizeof *from->offset) &&
       duplicate((void **)&to->slots, from->slots, from->slot_count, sizeof *from->slots))
@@ -395,6 +434,8 @@ uint64_t vocabulary_fingerprint(const struct vocabulary *vocabulary, size_t max_
   hash = hash_number(hash, vocabulary->rows);
   hash = hash_number(hash, vocabulary->lowercase);
   hash = hash_number(hash, max_words);
+  if (vocabulary->kind == VOCABULARY_PIECES)
+    return hash_number(hash, vocabulary->pieces->fingerprint);
   for (uint32_t row = 1; vocabulary->kind == VOCABULARY_WORDS && row < vocabulary->rows; row++) {
     qe_text word = row_word(vocabulary, row);
     hash = fnv1a(hash_number(hash, word.size), word.data, word.size);

@@ -44,7 +44,7 @@ static struct vocabulary make_vocabulary(uint32_t buckets) {
 static void assert_row(qe_batch *batch, const struct side *side, qe_side which, size_t number,
                        const struct vocabulary *vocabulary, size_t max_words) {
   struct encoding alone = { 0 };
-  struct words work = { 0 };
+  struct encoding_work work = { 0 };
   const qe_pair pair = qe_dataset_pair(batch_dataset(batch), qe_batch_rows(batch)[number]);
   assert_int_equal(
       encoding_add(&alone, &work, vocabulary, which == QE_SOURCE ? pair.source : pair.translation, max_words),
@@ -56,7 +56,7 @@ static void assert_row(qe_batch *batch, const struct side *side, qe_side which, 
     assert_int_equal(size, alone.id[w - first + 1] - alone.id[w - first]);
     assert_memory_equal(side->ids + begin, alone.ids + alone.id[w - first], size * sizeof *alone.ids);
   }
-  words_free(&work);
+  encoding_work_free(&work);
   encoding_free(&alone);
 }
 

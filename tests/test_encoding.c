@@ -39,10 +39,10 @@ static void check_text(const struct encoding *encoding, size_t number, const cha
 }
 
 static void add_all(struct encoding *encoding, const struct vocabulary *vocabulary, size_t max_words) {
-  struct words work = { 0 };
+  struct encoding_work work = { 0 };
   for (size_t i = 0; i < TEXTS; i++)
     assert_int_equal(encoding_add(encoding, &work, vocabulary, qe_string(texts[i]), max_words), QE_OK);
-  words_free(&work);
+  encoding_work_free(&work);
 }
 
 static void check_all(const struct vocabulary *vocabulary, size_t max_words, size_t truncated) {
@@ -85,7 +85,7 @@ static void test_words(void **state) {
 static void test_empty(void **state) {
   (void)state;
   struct encoding encoding = { 0 };
-  struct words work = { 0 };
+  struct encoding_work work = { 0 };
   struct vocabulary vocabulary;
   vocabulary_hashed(&vocabulary, 10, true);
   encoding_clear(&encoding);
@@ -97,7 +97,7 @@ static void test_empty(void **state) {
   assert_int_equal(encoding.id[0], 0);
   encoding_free(&encoding);
   encoding_free(&encoding);
-  words_free(&work);
+  encoding_work_free(&work);
 }
 
 static void test_clear(void **state) {

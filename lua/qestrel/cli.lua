@@ -7,7 +7,7 @@ local qe = require "qestrel"
 local cli = {}
 
 local COMMANDS = {
-  "train", "score", "rerank", "tune", "metric", "compare", "eval", "pack", "unpack", "inspect", "verify",
+  "train", "score", "rerank", "tune", "metric", "compare", "eval", "import", "pack", "unpack", "inspect", "verify",
   "study",
 }
 

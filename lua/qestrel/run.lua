@@ -167,7 +167,7 @@ function Run.new(recipe, request)
     ok, problem = teacher.apply(self.teachers, self.train, self.pool)
     if not ok then return nil, problem end
   end
-  self.student = self:new_model "student"
+  self.student = recipe.student and recipe.student(self) or self:new_model "student"
   self.state.student = self.student:params()
   return self
 end

@@ -2,6 +2,7 @@
 -- resume, archive. A recipe is a table:
 --
 --    name, options            see qestrel.options
+--    student(run)             optional, -> the model to train, instead of a BiRNN as the options say
 --    setup(run)               columns, further models, anything that run.state shall hold
 --    loss(run, batch)         -> 1 x 1 tensor on run.tape; the loop walks it back and steps the student
 --    after(run, batch, rate)  optional, after every step
@@ -23,7 +24,7 @@ local Run = require "qestrel.run"
 
 local train = {}
 
-local CHECKPOINT_STEPS, CHECKPOINT_SECONDS = 100, 10
+local CHECKPOINT_STEPS, CHECKPOINT_SECONDS, CHECKPOINT_SHARE = 100, 10, 0.05
 
 -- Calls a part of a recipe; what it raises gets the recipe's name.
 local function call(run, part, ...)
@@ -132,14 +133,20 @@ local function due(run)
 end
 
 local function save_checkpoint(run)
+  local begin = qe.clock()
   local ok, problem = checkpoint.save(run.checkpoint, run.identity, run.state)
   if not ok then error(problem, 0) end
   run.saved_step, run.saved_time = run.state.loop.step, qe.clock()
+  run.save_seconds = run.saved_time - begin
 end
 
+-- After so many steps or seconds; checkpoints that take more than a second shall not take more than a small share of the
+-- time.
 local function save_when_due(run)
   if not run.checkpoint then return end
-  if run.state.loop.step - run.saved_step >= CHECKPOINT_STEPS or qe.clock() - run.saved_time >= CHECKPOINT_SECONDS then
+  local passed, took = qe.clock() - run.saved_time, run.save_seconds or 0
+  if took > 1 and passed * CHECKPOINT_SHARE < took then return end
+  if run.state.loop.step - run.saved_step >= CHECKPOINT_STEPS or passed >= CHECKPOINT_SECONDS then
     save_checkpoint(run)
   end
 end

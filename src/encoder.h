@@ -1,0 +1,56 @@
+/*
+** encoder.h - where an encoder's matrices stand and how its sequences are made up, private to encoder.c (on a tape),
+** encoder_score.c (without one) and import_encoder.c (from files of others).
+*/
+#ifndef QE_ENCODER_H
+#define QE_ENCODER_H
+#include "architecture.h"
+
+/* Matrices in the order in which they are added: embeddings, layers, pooler, alignment, then the head (head.c). All
+** weights are inputs x outputs, all others are one row. */
+enum { WORD, POSITION, TYPE, EMBEDDING_GAIN, EMBEDDING_BIAS, EMBEDDING_MATRICES };
+enum {
+  QUERY,
+  QUERY_BIAS,
+  KEY,
+  KEY_BIAS,
+  VALUE,
+  VALUE_BIAS,
+  OUTPUT,
+  OUTPUT_BIAS,
+  ATTENTION_GAIN,
+  ATTENTION_BIAS,
+  INNER,
+  INNER_BIAS,
+  OUTER,
+  OUTER_BIAS,
+  LAYER_GAIN,
+  LAYER_BIAS,
+  LAYER_MATRICES
+};
+enum { POOLER, POOLER_BIAS, POOLER_MATRICES };                     /* of the joint form */
+enum { CENTER, FEATURE_SCALE, FEATURE_SHIFT, ALIGNMENT_MATRICES }; /* where layers are aligned */
+
+static inline size_t encoder_layer(size_t layer) { /* from 0 */
+  return EMBEDDING_MATRICES + layer * LAYER_MATRICES;
+}
+static inline size_t encoder_pooler(const struct configuration *c) {
+  return encoder_layer(c->encoder.layers);
+}
+static inline size_t encoder_alignment(const struct configuration *c) {
+  return encoder_pooler(c) + (c->encoder.joint ? POOLER_MATRICES : 0);
+}
+static inline size_t encoder_aligned(const struct configuration *c) {
+  return (size_t)__builtin_popcountll(c->encoder.alignment);
+}
+
+/* Of one aligned layer: mean of the best matches of source and target pieces, and mean square of what they lack to 1. */
+enum { FEATURES = 4 };
+/* A joint sequence: <s> prefix source </s> </s> target </s>; a separate one: <s> prefix text </s>. */
+enum { JOINT_SPECIAL = 4, SEPARATE_SPECIAL = 2 };
+
+/* The name of a matrix: its group and what comes after the dot. */
+enum { ENCODER_NAME = 32 };
+const char *encoder_layer_matrix(size_t number, const struct configuration *c, size_t *rows, size_t *cols);
+
+#endif

@@ -1,0 +1,184 @@
+/*
+** encoder_fold.c - an encoder's parameters laid out for scoring: weights as panels of KERNEL_LANES columns, queries, keys
+** and values as one product, rows padded with zeros. Nothing is multiplied out.
+*/
+#include "encoder_score.h"
+
+void encoder_panels(float *to, const float *from, size_t stride, size_t rows, size_t cols) {
+  for (size_t first = 0; first < cols; first += KERNEL_LANES)
+    for (size_t i = 0; i < rows; i++)
+      for (size_t j = first; j < first + KERNEL_LANES; j++)
+        *to++ = j < cols ? from[i * stride + j] : 0.0f;
+}
+
+/* ---- layout ---- */
+
+static void layer_layout(const struct encoder_shape *s, struct encoder_weights *layer, struct room *room) {
+  layer->mixing = room_take(room, s->width, 3 * s->wide);
+  layer->mixing_bias = room_take(room, 3, s->wide);
+  layer->output = room_take(room, s->width, s->wide);
+  layer->inner = room_take(room, s->width, s->inner_wide);
+  layer->inner_bias = room_take(room, 1, s->inner_wide);
+  layer->outer = room_take(room, s->inner, s->wide);
+  float **rows[] = { &layer->output_bias, &layer->attention_gain, &layer->attention_bias,
+                     &layer->outer_bias,  &layer->gain,           &layer->bias };
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+    *rows[i] = room_take(room, 1, s->wide);
+}
+
+static void scoring_layout(struct encoder_scoring *scoring, struct room *room) {
+  const struct encoder_shape *s = &scoring->shape;
+  const struct configuration *c = &scoring->configuration;
+  scoring->word = room_take(room, c->vocabulary[0].rows, s->wide);
+  scoring->position = room_take(room, c->encoder.positions, s->wide);
+  scoring->type = room_take(room, 1, s->wide);
+  scoring->gain = room_take(room, 1, s->wide);
+  scoring->bias = room_take(room, 1, s->wide);
+  for (size_t i = 0; i < s->layers; i++)
+    layer_layout(s, &scoring->layer[i], room);
+  scoring->pooler = room_take(room, s->joint * 3 * s->width, s->wide);
+  scoring->pooler_bias = room_take(room, s->joint, s->wide);
+  scoring->center = room_take(room, 2 * s->aligned, s->wide);
+  scoring->feature_scale = room_take(room, FEATURES, s->aligned);
+  scoring->feature_shift = room_take(room, FEATURES, s->aligned);
+  scoring->head = room_take(room, s->pooled + s->decoder, s->outputs);
+  scoring->head_bias = room_take(room, 1, s->outputs);
+  scoring->zeros = room_take(room, 1, 3 * s->wide + s->inner_wide + padded(c->encoder.positions));
+}
+
+/* ---- filling ---- */
+
+static const qe_real *matrix(qe_model *model, size_t number) {
+  return qe_params_matrix(model->params, number);
+}
+
+static void copy_rows(float *to, size_t stride, const qe_real *from, size_t rows, size_t cols) {
+  for (size_t i = 0; i < rows; i++)
+    for (size_t j = 0; j < cols; j++)
+      to[i * stride + j] = (float)from[i * cols + j];
+}
+
+static void panels(float *to, const qe_real *from, size_t rows, size_t cols) {
+  for (size_t first = 0; first < cols; first += KERNEL_LANES)
+    for (size_t i = 0; i < rows; i++, to += KERNEL_LANES)
+      for (size_t j = first; j < first + KERNEL_LANES && j < cols; j++)
+        to[j - first] = (float)from[i * cols + j];
+}
+
+static void fold_layer(const struct encoder_shape *s, struct encoder_weights *layer, qe_model *model,
+                       size_t number) {
+  const size_t first = encoder_layer(number);
+  const struct {
+    float *to;
+    size_t matrix;
+  } rows[] = { { layer->output_bias, OUTPUT_BIAS },
+               { layer->attention_gain, ATTENTION_GAIN },
+               { layer->attention_bias, ATTENTION_BIAS },
+               { layer->outer_bias, OUTER_BIAS },
+               { layer->gain, LAYER_GAIN },
+               { layer->bias, LAYER_BIAS } };
+  for (size_t i = 0; i < 3; i++) {
+    panels(layer->mixing + i * s->width * s->wide, matrix(model, first + QUERY + 2 * i), s->width, s->width);
+    copy_rows(layer->mixing_bias + i * s->wide, 0, matrix(model, first + QUERY_BIAS + 2 * i), 1, s->width);
+  }
+  panels(layer->output, matrix(model, first + OUTPUT), s->width, s->width);
+  panels(layer->inner, matrix(model, first + INNER), s->width, s->inner);
+  copy_rows(layer->inner_bias, 0, matrix(model, first + INNER_BIAS), 1, s->inner);
+  panels(layer->outer, matrix(model, first + OUTER), s->inner, s->width);
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+    copy_rows(rows[i].to, 0, matrix(model, first + rows[i].matrix), 1, s->width);
+}
+
+static void fold_alignment(struct encoder_scoring *scoring, qe_model *model) {
+  const struct encoder_shape *s = &scoring->shape;
+  const size_t first = encoder_alignment(&scoring->configuration);
+  copy_rows(scoring->center, s->wide, matrix(model, first + CENTER), 2 * s->aligned, s->width);
+  copy_rows(scoring->feature_scale, 0, matrix(model, first + FEATURE_SCALE), 1, FEATURES * s->aligned);
+  copy_rows(scoring->feature_shift, 0, matrix(model, first + FEATURE_SHIFT), 1, FEATURES * s->aligned);
+}
+
+/* Many bins are stored by bins. */
+static int fold_head(struct encoder_scoring *scoring, qe_model *model) {
+  const struct encoder_shape *s = &scoring->shape;
+  const size_t outputs = s->bins ? s->bins : 1, inputs = s->pooled + s->decoder;
+  const bool many = many_bins(&model->configuration);
+  const qe_real *weight = architecture_matrix(model, "head", "weight");
+  const qe_real *bias = architecture_matrix(model, "head", "bias");
+  if (!weight || !bias)
+    return model->error.status;
+  for (size_t i = 0; i < inputs; i++)
+    for (size_t j = 0; j < outputs; j++)
+      scoring->head[i * s->outputs + j] = (float)weight[many ? j * inputs + i : i * outputs + j];
+  copy_rows(scoring->head_bias, 0, bias, 1, outputs);
+  return QE_OK;
+}
+
+static int fold(struct encoder_scoring *scoring, qe_model *model) {
+  const struct encoder_shape *s = &scoring->shape;
+  const struct configuration *c = &scoring->configuration;
+  copy_rows(scoring->word, s->wide, matrix(model, WORD), c->vocabulary[0].rows, s->width);
+  copy_rows(scoring->position, s->wide, matrix(model, POSITION), c->encoder.positions, s->width);
+  copy_rows(scoring->type, 0, matrix(model, TYPE), 1, s->width);
+  copy_rows(scoring->gain, 0, matrix(model, EMBEDDING_GAIN), 1, s->width);
+  copy_rows(scoring->bias, 0, matrix(model, EMBEDDING_BIAS), 1, s->width);
+  for (size_t i = 0; i < s->layers; i++)
+    fold_layer(s, &scoring->layer[i], model, i);
+  if (s->joint) {
+    panels(scoring->pooler, matrix(model, encoder_pooler(c) + POOLER), 3 * s->width, s->width);
+    copy_rows(scoring->pooler_bias, 0, matrix(model, encoder_pooler(c) + POOLER_BIAS), 1, s->width);
+  }
+  if (s->aligned > 0)
+    fold_alignment(scoring, model);
+  return fold_head(scoring, model);
+}
+
+static struct encoder_shape shape_of(const struct configuration *c) {
+  const size_t width = c->encoder.width, aligned = encoder_aligned(c);
+  return (struct encoder_shape){ .width = width,
+                                 .wide = padded(width),
+                                 .inner = c->encoder.inner,
+                                 .inner_wide = padded(c->encoder.inner),
+                                 .heads = c->encoder.heads,
+                                 .head = width / c->encoder.heads,
+                                 .head_wide = padded(width / c->encoder.heads),
+                                 .layers = c->encoder.layers,
+                                 .aligned = aligned,
+                                 .joint = c->encoder.joint,
+                                 .pooled = (c->encoder.joint ? width : 0) + FEATURES * aligned,
+                                 .bins = c->bins,
+                                 .decoder = c->decoder_inputs,
+                                 .outputs = padded(c->bins ? c->bins : 1) };
+}
+
+void encoder_scoring_free(struct scoring *base) {
+  struct encoder_scoring *scoring = (struct encoder_scoring *)base;
+  if (!scoring)
+    return;
+  memory_free(scoring->block);
+  memory_free(scoring->layer);
+  memory_free(scoring);
+}
+
+struct scoring *encoder_fold(qe_model *model) {
+  struct encoder_scoring *scoring = memory_new(1, sizeof *scoring);
+  struct room room = { 0 };
+  if (!scoring) {
+    error_memory(&model->error);
+    return NULL;
+  }
+  scoring->configuration = model->configuration;
+  scoring->shape = shape_of(&model->configuration);
+  scoring->layer = memory_new(scoring->shape.layers, sizeof *scoring->layer);
+  if (scoring->layer) {
+    scoring_layout(scoring, &room);
+    scoring->block = room_open(&room);
+  }
+  if (!scoring->block)
+    error_memory(&model->error);
+  else
+    scoring_layout(scoring, &room);
+  if (scoring->block && fold(scoring, model) == QE_OK)
+    return &scoring->base;
+  encoder_scoring_free(&scoring->base);
+  return NULL;
+}

@@ -1,0 +1,49 @@
+/*
+** encoder_score.h - how an encoder scores without a tape, private to encoder_fold.c (its parameters, laid out for the
+** kernels) and encoder_score.c.
+*/
+#ifndef QE_ENCODER_SCORE_H
+#define QE_ENCODER_SCORE_H
+#include "encoder.h"
+
+/* Weights are panels (kernel.h), everything is padded with zeros. */
+struct encoder_weights {
+  float *mixing, *mixing_bias; /* queries, keys, values beside each other, 3 x wide columns */
+  float *output, *output_bias, *attention_gain, *attention_bias;
+  float *inner, *inner_bias, *outer, *outer_bias, *gain, *bias;
+};
+
+struct encoder_shape {
+  size_t width, wide; /* wide: padded */
+  size_t inner, inner_wide;
+  size_t heads, head, head_wide;
+  size_t layers, aligned, joint, pooled; /* pooled: numbers before the decoder's */
+  size_t bins, decoder, outputs;
+};
+
+struct encoder_scoring {
+  struct scoring base;
+  void *block;
+  struct configuration configuration;
+  struct encoder_shape shape;
+  float *word, *position, *type, *gain, *bias; /* rows wide apart */
+  struct encoder_weights *layer;
+  float *pooler, *pooler_bias;                   /* panels, 3 width x wide */
+  float *center, *feature_scale, *feature_shift; /* 2 aligned rows wide apart; FEATURES * aligned */
+  float *head, *head_bias;                       /* (pooled + decoder) x outputs */
+  float *zeros;                                  /* as many as a row of anything has */
+};
+
+/* ---- encoder_fold.c ---- */
+struct scoring *encoder_fold(qe_model *model);
+void encoder_scoring_free(struct scoring *scoring);
+/* rows x cols from a matrix whose rows are `stride` apart -> panels, the last one filled with zeros. */
+void encoder_panels(float *to, const float *from, size_t stride, size_t rows, size_t cols);
+
+/* ---- encoder_score.c ---- */
+struct work *encoder_work_new(const struct scoring *scoring);
+bool encoder_work_fits(const struct work *work, const struct scoring *scoring);
+void encoder_work_free(struct work *work);
+void encoder_score(qe_scorer *scorer, struct work *work, size_t first, size_t end);
+
+#endif
