@@ -6,7 +6,8 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 ln -s "$SOURCE_DIR/models" "$SOURCE_DIR/examples" .
-mkdir bin
+mkdir -p bin tests/parity
+ln -s "$SOURCE_DIR/tests/parity/bert" tests/parity/bert
 ln -s "$QESTREL" bin/qestrel
 export PATH=$folder/bin:$PATH
 if [[ $(ldd "$QESTREL") =~ lib[at]san ]]; then # plain lua5.4 cannot load a sanitized module

@@ -6,7 +6,7 @@ local train = require "qestrel.train"
 local command = { summary = "Train a student with a distillation recipe." }
 
 local SHIPPED = { "gold", "kd", "annealing", "route", "codistillation", "metadistil", "reinforced", "levels",
-                  "lipschitz", "lifelong", "branches", "states", "sampling" }
+                  "lipschitz", "lifelong", "branches", "states", "sampling", "teacher" }
 
 local KNOWN = { data = true, train = true, dev = true, test = true, teacher = true, seed = true, threads = true,
                 output = true, help = true, resume = true }

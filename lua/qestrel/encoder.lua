@@ -1,0 +1,57 @@
+--- Pretrained encoders in recipes: a model with another head, and the rates of its parts.
+-- @module qestrel.encoder
+local qe = require "qestrel"
+
+local encoder = {}
+
+local function layers_of(list)
+  local layers = {}
+  for number in list:gmatch "[^,]+" do
+    layers[#layers + 1] = math.tointeger(tonumber(number)) or error(("--layers=%s: not like 7,11"):format(list), 0)
+  end
+  return layers
+end
+
+local FORMS = { joint = { true, false }, alignment = { false, true }, both = { true, true } }
+
+-- The most pieces of a side that its positions have room for.
+local function most_tokens(architecture, joint)
+  local alone = architecture.max_tokens
+  return joint and not architecture.joint and (alone - 3) // 2 or alone
+end
+
+--- The student of a run as its options ask for: the encoder of --encoder, its form and head; decoder inputs are
+-- standardised on the training rows.
+function encoder.derive(run)
+  local o = run.options
+  if o.encoder == "" then error("give --encoder=FILE.qe, made by qestrel import", 0) end
+  local form = FORMS[o.form] or error(("--form=%s: none of joint, alignment, both"):format(o.form), 0)
+  local model, problem = qe.open(o.encoder)
+  if not model then error(problem, 0) end
+  local architecture = model:manifest().architecture
+  if architecture.name ~= "encoder" then error(o.encoder .. ": no encoder", 0) end
+  local student
+  student, problem = model:derive({
+    joint = form[1], alignment = form[2] and layers_of(o.layers) or qe.json.array {}, dropout = o.dropout,
+    bins = o.bins, decoder_inputs = o.decoder and 4 or 0,
+    max_tokens = o.max_tokens > 0 and o.max_tokens or most_tokens(architecture, form[1]),
+  }, run.train, run:rng "student")
+  return student or error(problem, 0)
+end
+
+--- Sets the rates of the run's optimiser: frozen layers and the tables of words and positions do not move, the head
+-- moves faster.
+function encoder.rates(run)
+  local frozen = run.options.frozen
+  for _, name in ipairs(run.student:params():names()) do
+    local layer = tonumber(name:match "^layer(%d+)%.")
+    local table_ = name:match "^embeddings%."
+    if table_ or layer then
+      run.optimiser:scale(name, (layer or 0) < frozen and 0 or 1)
+    else
+      run.optimiser:scale(name, run.options.head_rate)
+    end
+  end
+end
+
+return encoder
