@@ -201,8 +201,9 @@ static int layer_option(lua_State *L, int index, const char *name) {
 }
 
 static qe_pass_options check_options(lua_State *L, int index) {
-  static const char *const known[] = { "dropout",          "no_gradient", "no_head",       "source_embedding",
-                                       "target_embedding", "first_layer", "frozen_layers", NULL };
+  static const char *const known[] = { "dropout",          "no_gradient",      "no_head",
+                                       "source_embedding", "target_embedding", "first_layer",
+                                       "last_layer",       "frozen_layers",    NULL };
   qe_pass_options options = { 0 };
   if (lua_isnoneornil(L, index))
     return options;
@@ -214,6 +215,7 @@ static qe_pass_options check_options(lua_State *L, int index) {
   option(L, index, "no_head");
   options.no_head = lua_toboolean(L, -1);
   options.first_layer = layer_option(L, index, "first_layer");
+  options.last_layer = layer_option(L, index, "last_layer");
   options.frozen_layers = layer_option(L, index, "frozen_layers");
   if (dropout)
     options.dropout = check_rng(L, dropout);

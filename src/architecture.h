@@ -15,8 +15,8 @@ struct shard {
   const struct side *sides[2]; /* of the whole batch */
   const uint32_t *rows;        /* of the dataset, count of them */
   size_t first, count;
-  bool drops, headless; /* headless: no score, no logits */
-  size_t first_layer, frozen_layers;
+  bool drops, headless;                          /* headless: no score, no logits */
+  size_t first_layer, last_layer, frozen_layers; /* last_layer 0: all */
   qe_rng dropout;
   qe_tensor given[2]; /* on this tape: what the caller has in place of embeddings, or QE_NONE: look ids up */
   qe_tensor *taps;    /* filled by `forward`, in the order of their names */

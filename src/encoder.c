@@ -421,22 +421,28 @@ static void tap_layer(struct shard *shard, const struct packed *packed, size_t l
         qe_slice(states, packed->joint_first, packed->rows - packed->joint_first);
 }
 
-/* What was given stands for the layers below it. Layers below `frozen_layers` are not recorded. */
+/* What was given stands for the layers below it. Layers below `frozen_layers` are not recorded and drop nothing, as if
+** their states had been given, too. */
 static void run_layers(struct shard *shard, const struct packed *packed) {
   const struct configuration *c = &shard->model->configuration;
   const qe_segments segments = { packed->offset, (uint32_t)packed->segments };
-  const bool given = shard->given[0].tape != NULL;
-  const size_t begin = given ? shard->first_layer : 0;
+  const bool given = shard->given[0].tape != NULL, drops = shard->drops;
+  const size_t begin = given ? shard->first_layer : 0, last = shard->last_layer;
+  const size_t end = last > 0 && last < c->encoder.layers ? last : c->encoder.layers;
   const int recording = qe_tape_recording(shard->tape, 0);
   qe_tape_recording(shard->tape, recording && (given || shard->frozen_layers == 0));
+  shard->drops = drops && shard->frozen_layers == 0;
   qe_tensor x = given ? shard->given[0] : embed(shard, packed);
   tap_layer(shard, packed, begin, x);
-  for (size_t layer = begin; layer < c->encoder.layers; layer++) {
-    qe_tape_recording(shard->tape, recording && shard->frozen_layers <= layer + 1);
+  for (size_t layer = begin; layer < end; layer++) {
+    const bool learns = shard->frozen_layers <= layer + 1;
+    qe_tape_recording(shard->tape, recording && learns);
+    shard->drops = drops && learns;
     x = run_layer(shard, x, layer, segments);
     tap_layer(shard, packed, layer + 1, x);
   }
   qe_tape_recording(shard->tape, recording);
+  shard->drops = drops;
 }
 
 /* Row by row of the alignment's matrix of centres. */
@@ -503,6 +509,8 @@ static void forward(struct shard *shard) {
   if (!pack(shard, &packed))
     return;
   run_layers(shard, &packed);
+  if (shard->last_layer > 0)
+    return;
   qe_tensor parts[2];
   size_t count = 0;
   if (c->encoder.joint)

@@ -190,6 +190,7 @@ static struct pass *pass_make(qe_tape *tape, qe_model *model, const struct reque
     shard->drops = dropout != NULL;
     shard->headless = options->no_head;
     shard->first_layer = natural(options->first_layer);
+    shard->last_layer = natural(options->last_layer);
     shard->frozen_layers = natural(options->frozen_layers);
     if (!shard_start(shard, pass, tape, i, draw))
       return NULL;

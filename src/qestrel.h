@@ -743,6 +743,7 @@ typedef struct qe_pass_options {
   ** (tap "joint.layerN") as they were after `first_layer` layers; those are not run again. */
   qe_tensor source_embedding, target_embedding;
   int first_layer;
+  int last_layer;    /* encoder: no layer above it is run and there is no head; 0: all of them */
   int frozen_layers; /* encoder: so many layers get no gradient, the embeddings counting as the first; 0: none */
 } qe_pass_options;
 QE_API qe_pass qe_model_forward(qe_tape *tape, qe_model *model, qe_batch *batch, const qe_pass_options *options);

@@ -1,6 +1,7 @@
 --- Pretrained encoders in recipes: a model with another head, and the rates of its parts.
 -- @module qestrel.encoder
 local qe = require "qestrel"
+local evaluate = require "qestrel.evaluate"
 
 local encoder = {}
 
@@ -39,6 +40,11 @@ function encoder.derive(run)
   return student or error(problem, 0)
 end
 
+--- How many layers the student has.
+function encoder.layers(run)
+  return run.student:manifest().architecture.layers
+end
+
 --- Sets the rates of the run's optimiser: frozen layers and the tables of words and positions do not move, the head
 -- moves faster.
 function encoder.rates(run)
@@ -51,6 +57,36 @@ function encoder.rates(run)
     else
       run.optimiser:scale(name, run.options.head_rate)
     end
+  end
+end
+
+-- Where the joint sequences of a batch begin: both texts and as many special pieces for each pair.
+local function joint_offsets(batch, model, special)
+  local source, target = batch:segments(model, "source"):offsets(), batch:segments(model, "target"):offsets()
+  local offsets = {}
+  for i = 1, #source do offsets[i] = source[i] + target[i] + (i - 1) * special end
+  return offsets
+end
+
+--- States of the joint sequences of all training rows after `layer` layers, which do not learn: half precision, in
+-- memory. Layers below need not be run again.
+-- @return a function: batch -> options for a pass of the student that starts there
+function encoder.cached(run, layer)
+  local student, store, special = run.student, nil, nil
+  local tap = ("joint.layer%d"):format(layer)
+  evaluate.passes(student, run.train, run.pool, function(pass, batch)
+    local states = pass:tap(tap)
+    store = store or qe.states(states:cols())
+    if not special then
+      local offsets = joint_offsets(batch, student, 0)
+      special = (states:rows() - offsets[#offsets]) // (#offsets - 1)
+    end
+    assert(store:add(states, nil, joint_offsets(batch, student, special), { share = 1.0 }))
+  end, { no_gradient = true, last_layer = layer })
+  return function(batch)
+    local offsets = joint_offsets(batch, student, special)
+    return { source_embedding = store:target(run.tape, batch:rows(), offsets), first_layer = layer,
+             frozen_layers = layer + 1 }
   end
 end
 

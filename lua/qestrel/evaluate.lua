@@ -53,14 +53,15 @@ local SHARE = 256
 
 --- Passes of a model over all rows of a dataset, without gradients, some hundreds at a time.
 -- @param visit called with pass, batch and the number of the batch's first row; tensors live until it returns
-function evaluate.passes(model, data, pool, visit)
+-- @param options (optional) of the passes, see model:forward
+function evaluate.passes(model, data, pool, visit, options)
   local tape <close> = qe.tape(pool)
   for first = 1, data:rows(), SHARE do
     local rows = {}
     for row = first, math.min(first + SHARE - 1, data:rows()) do rows[#rows + 1] = row end
     local batch <close> = qe.batch(data, rows)
     tape:reset()
-    visit(model:forward(tape, batch, { no_gradient = true }), batch, first)
+    visit(model:forward(tape, batch, options or { no_gradient = true }), batch, first)
   end
 end
 

@@ -36,4 +36,25 @@ function progress.evaluated(run)
   io.stderr:write(run.progress.terminal and "\r" or "", line(run), run.progress.terminal and "\27[K\n" or "\n")
 end
 
+local Counter = {}
+Counter.__index = Counter
+
+--- A line that counts things as they are done, on a terminal only.
+function progress.counter(what)
+  return setmetatable({ what = what, start = qe.clock(), shown = qe.clock(), terminal = qe.stderr_is_terminal() },
+    Counter)
+end
+
+function Counter:show(count)
+  local now = qe.clock()
+  if not self.terminal or now - self.shown < INTERVAL then return end
+  self.shown, self.drawn = now, true
+  io.stderr:write(("\r%d %s  %.0f a second\27[K"):format(count, self.what, count / (now - self.start)))
+end
+
+--- Takes the line away.
+function Counter:close()
+  if self.drawn then io.stderr:write "\r\27[K" end
+end
+
 return progress

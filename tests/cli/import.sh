@@ -77,6 +77,12 @@ cmp teacher.qe killed.qe || fail "a killed and resumed run ends otherwise"
 
 # Frozen: only the head learns. Folds: complementary rows, none of them of one source in both.
 "$QESTREL" train teacher "${common[@]}" --frozen=99 --form=both --layers=1,2 -o frozen.qe 2> err || fail "frozen: $(cat err)"
+for cache in true false; do
+  "$QESTREL" train teacher "${common[@]}" --frozen=2 --cache=$cache --epochs=2 --patience=9 -o cache.qe 2> $cache.err ||
+    fail "cache: $(cat $cache.err)"
+  sed -n 's/.*cache.qe: dev Pearson //p' $cache.err >> cached
+done
+awk 'NR == 1 { a = $1 } END { exit !(NR == 2 && a - $1 < 0.02 && $1 - a < 0.02) }' cached || fail "cached states: $(cat cached)"
 for fold in 1 2; do
   "$QESTREL" train teacher "${common[@]}" --epochs=1 --folds=2 --fold=$fold -o fold.qe 2> err || fail "fold: $(cat err)"
   sed -n 's/ of 240 rows.*//p' err >> counts

@@ -83,13 +83,13 @@ local function licence_of(arguments)
     or "Not stated: the licence of these weights is that of the folder they were imported from.\n"
 end
 
-local function describe(model, arguments, sha256)
+local function describe(model, arguments, sha256, licence)
   local architecture = model:manifest().architecture
   local name = arguments.folder:match "([^/]+)/*$" or arguments.folder
   local untrained = UNTRAINED:format(
     #architecture.alignment > 0 and "layers " .. table.concat(architecture.alignment, ", ") or "a random head")
   assert(model:describe {
-    created_by = "qestrel " .. qe.version(), languages = "multilingual",
+    created_by = "qestrel " .. qe.version(), languages = "multilingual", license = licence:match "[^\n]*",
     encoder = { from = name, sha256 = sha256, layers = architecture.layers, width = architecture.width,
                 pieces = architecture.pieces },
   })
@@ -107,7 +107,7 @@ function command.run(arguments)
   if not licence then return 1, problem end
   sha256, problem = sha256_of(arguments.folder .. "/model.safetensors")
   if not sha256 then return 1, problem end
-  describe(model, arguments, sha256)
+  describe(model, arguments, sha256, licence)
   model:set_licence(licence)
   model:set_golden(golden)
   model:round(arguments.storage)

@@ -1,10 +1,11 @@
 --- qestrel score
 local qe = require "qestrel"
 local lines = require "qestrel.lines"
+local progress = require "qestrel.progress"
 
 local command = { summary = "Predict the quality of translations." }
 
-local BATCH = 1024
+local FIRST_BATCH, LAST_BATCH, BATCH_SECONDS = 64, 1024, 0.5
 local MOST_LOGPROB = 3.4e38 -- of a float
 
 function command.configure(parser)
@@ -111,9 +112,15 @@ local function flush(batch, scorer, print_score)
   end
 end
 
+-- Batches grow while they take little time, so that a slow model shows that it is at work.
+local function next_size(size, seconds)
+  return seconds < BATCH_SECONDS / 2 and math.min(2 * size, LAST_BATCH) or size
+end
+
 local function score_all(next_pair, model, arguments, logprobs, logprob_lines)
   local scorer <close> = qe.scorer(model, qe.pool(arguments.threads or 1))
   local print_score, batch, line, bad = printer(model, arguments), {}, 0, 0
+  local size, counter = FIRST_BATCH, progress.counter "pairs"
   for item in next_pair do
     line = line + 1
     if item.problem then
@@ -128,12 +135,15 @@ local function score_all(next_pair, model, arguments, logprobs, logprob_lines)
       end
     end
     batch[#batch + 1] = item
-    if #batch == BATCH then
+    if #batch == size then
+      local begin = qe.clock()
       flush(batch, scorer, print_score)
-      batch = {}
+      size, batch = next_size(size, qe.clock() - begin), {}
+      counter:show(line)
     end
   end
   flush(batch, scorer, print_score)
+  counter:close()
   if scorer:truncated() > 0 then
     io.stderr:write(("%d sides longer than the model's limit were cut\n"):format(scorer:truncated()))
   end

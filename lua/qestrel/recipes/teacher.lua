@@ -17,6 +17,7 @@ local teacher = {
     { "form", "joint", "joint, alignment or both" },
     { "layers", "7,11", "layers that are aligned" },
     { "frozen", 1, "lowest layers that do not learn, the embeddings being the first; 99: all" },
+    { "cache", true, "keep the states of layers that do not learn, where there are any and the form is joint" },
     { "head_rate", 8.0, "rate of pooler and head, times that of the layers" },
     { "pool", "", "folders of further language pairs, A,B,C" },
     { "held_out", "", "file of sha256 of sources that are not trained on" },
@@ -43,6 +44,9 @@ function teacher.setup(run)
   run.rows = pool.rows(run.train, held_out, o.folds, o.fold)
   run:say("%d of %d rows, from %d language pairs", #run.rows, run.train:rows(), 1 + #folders)
   run:scale_column("gold", "target")
+  if o.cache and o.form == "joint" and o.frozen > 1 then
+    run.cached = encoder.cached(run, math.min(o.frozen - 1, encoder.layers(run)))
+  end
   if o.warmup == 0 then o.warmup = o.epochs * #run.rows // o.batch // 10 end
 end
 
@@ -51,8 +55,9 @@ function teacher.stages(run)
 end
 
 function teacher.loss(run, batch)
-  local pass = run.student:forward(run.tape, batch,
-    { dropout = run:rng "student.dropout", frozen_layers = run.options.frozen })
+  local options = run.cached and run.cached(batch) or { frozen_layers = run.options.frozen }
+  options.dropout = run:rng "student.dropout"
+  local pass = run.student:forward(run.tape, batch, options)
   return distance.between(run, pass, batch, "target"):mean()
 end
 
