@@ -444,7 +444,7 @@ QE_API int qe_dataset_read_mlqe(qe_dataset *data, const char *folder, const char
 /* Decoder log-probabilities, a line per row; `tokens` (may be NULL) is the file of decoder tokens: one number per
 ** token and one for the end. `first` is the row that line 1 belongs to, the last line belongs to the last row. */
 QE_API int qe_dataset_read_logprobs(qe_dataset *data, const char *logprobs, const char *tokens, size_t first);
-/* A teacher's file: TSV with header; column "index" joins the column "index" of the rows (row numbers from 0 where
+/* A teacher's file: TSV with header (like all tables, it may be packed by gzip); column "index" joins the column "index" of the rows (row numbers from 0 where
 ** they have none), every other numeric column is stored as prefix, prefix_2, ... or, where `prefix` is NULL, under
 ** its own name. Rows that the file does not name keep NaN. `matched` (may be NULL) = rows that got a value.
 ** An index that is named twice or matches no row, or several, is an error; an empty field changes nothing. */

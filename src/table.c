@@ -6,10 +6,13 @@
 #include "table.h"
 
 #include "file.h"
+#include "gzip.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+static const size_t MOST_UNPACKED = SIZE_MAX >> 31; /* 8 GiB */
 
 /* ---- lines ---- */
 
@@ -134,6 +137,10 @@ int table_parse(struct table *table, qe_text bytes, const char *origin, struct e
 int table_load(const char *path, char **bytes, size_t *size, struct error *error) {
   struct error reason = { 0 };
   int status = file_read(path, SIZE_MAX / 4, bytes, size, &reason);
+  if (status == QE_OK && (status = gzip_unpack(bytes, size, MOST_UNPACKED, &reason)) != QE_OK) {
+    memory_free(*bytes);
+    *bytes = NULL;
+  }
   return status == QE_OK ? QE_OK : error_set(error, status, "%s: %s", path, reason.text);
 }
 

@@ -136,6 +136,17 @@ local function recipe_entry(run)
   return { name = run.recipe.name, seed = run.seed, options = options, epoch = loop.best_epoch }
 end
 
+--- Writes the student as it is now, uncalibrated.
+function package_model.snapshot(run, path)
+  local copy <close> = run.student:copy()
+  copy:round(run.options.storage)
+  copy:set_card(("# Recipe %s, seed %d, after step %d\n"):format(run.recipe.name, run.seed, run.state.loop.step))
+  copy:set_licence(run.options.license .. "\n")
+  copy:set_golden(golden_pairs(run))
+  local ok, problem = copy:save(path)
+  if not ok then error(problem, 0) end
+end
+
 --- Finishes the student of a run; all but saving.
 -- @return dev metrics
 function package_model.finish(run)

