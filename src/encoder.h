@@ -44,6 +44,12 @@ static inline size_t encoder_aligned(const struct configuration *c) {
   return (size_t)__builtin_popcountll(c->encoder.alignment);
 }
 
+/* The highest layer that something is made of. */
+static inline size_t encoder_needed(const struct configuration *c) {
+  const uint64_t aligned = c->encoder.alignment;
+  return c->encoder.joint ? c->encoder.layers : aligned > 1 ? 63 - (size_t)__builtin_clzll(aligned) : 0;
+}
+
 /* Of one aligned layer: mean of the best matches of source and target pieces, and mean square of what they lack to 1. */
 enum { FEATURES = 4 };
 /* A joint sequence: <s> prefix source </s> </s> target </s>; a separate one: <s> prefix text </s>. */

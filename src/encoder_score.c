@@ -27,7 +27,8 @@ struct encoder_work {
   float *features; /* FEATURES * aligned per item */
   size_t feature_room;
   void *block;
-  float *states, *mixing, *mixed, *inner; /* rows x wide, 3 wide, wide, inner_wide; inner also serves attention */
+  float *states, *mixing, *mixed,
+      *inner; /* rows x stride, 3 wide, stride, inner_stride; inner also serves attention */
   float *scratch, *logits, *pooled, *inputs;
 };
 
@@ -65,12 +66,12 @@ static size_t attention_room(const struct encoder_shape *s, size_t rows) {
 
 static void work_layout(struct encoder_work *work, size_t rows, size_t longest, struct room *room) {
   const struct encoder_shape *s = &work->shape;
-  const size_t inner = rows * s->inner_wide,
+  const size_t inner = rows * s->inner_stride,
                matching = 2 * longest * s->wide + padded(longest) * (s->wide + longest);
   const size_t attention = attention_room(s, longest);
-  work->states = room_take(room, rows, s->wide);
+  work->states = room_take(room, rows, s->stride);
   work->mixing = room_take(room, rows, 3 * s->wide);
-  work->mixed = room_take(room, rows, s->wide);
+  work->mixed = room_take(room, rows, s->stride);
   work->inner = room_take(room, inner > attention ? inner : attention, 1);
   work->scratch = room_take(room, matching, 1);
   work->pooled = room_take(room, 3 * s->width + s->wide, 1);
@@ -183,11 +184,11 @@ static void embed(struct encoder_work *work, const struct encoder_scoring *scori
   for (size_t i = 0; i < work->rows; i++) {
     const float *word = scoring->word + work->ids[i] * s->wide;
     const float *position = scoring->position + work->positions[i] * s->wide;
-    float *state = work->states + i * s->wide;
+    float *state = work->states + i * s->stride;
     for (size_t j = 0; j < s->wide; j++)
       state[j] = word[j] + scoring->type[j] + position[j];
   }
-  kernel->norm(work->rows, s->width, s->wide, work->states, NULL, scoring->gain, scoring->bias,
+  kernel->norm(work->rows, s->width, work->states, s->stride, NULL, 0, scoring->gain, scoring->bias,
                (float)scoring->configuration.encoder.epsilon);
 }
 
@@ -214,7 +215,7 @@ static void attend_head(struct encoder_work *work, const struct encoder_scoring 
   encoder_panels(values, query + 2 * s->wide, stride, count, s->head);
   kernel->product(count, count, s->head_wide, scores, room, values, scoring->zeros, result, s->head_wide);
   for (size_t i = 0; i < count; i++)
-    memcpy(work->mixed + (span.first + i) * s->wide + head * s->head, result + i * s->head_wide,
+    memcpy(work->mixed + (span.first + i) * s->stride + head * s->head, result + i * s->head_wide,
            s->head * sizeof *result);
 }
 
@@ -229,23 +230,24 @@ static void run_layer(struct encoder_work *work, const struct encoder_scoring *s
   const struct encoder_shape *s = &scoring->shape;
   const size_t rows = work->rows;
   const float epsilon = (float)scoring->configuration.encoder.epsilon;
-  kernel->product(rows, s->width, 3 * s->wide, work->states, s->wide, layer->mixing, layer->mixing_bias,
+  kernel->product(rows, s->width, 3 * s->wide, work->states, s->stride, layer->mixing, layer->mixing_bias,
                   work->mixing, 3 * s->wide);
   for (size_t i = 0; i < work->item_count; i++) {
     attend_sequence(work, scoring, kernel, work->items[i].alone[0]);
     attend_sequence(work, scoring, kernel, work->items[i].alone[1]);
     attend_sequence(work, scoring, kernel, work->items[i].joint);
   }
-  kernel->product(rows, s->width, s->wide, work->mixed, s->wide, layer->output, layer->output_bias, work->mixing,
+  kernel->product(rows, s->width, s->wide, work->mixed, s->stride, layer->output, layer->output_bias, work->mixing,
                   s->wide);
-  kernel->norm(rows, s->width, s->wide, work->states, work->mixing, layer->attention_gain, layer->attention_bias,
-               epsilon);
-  kernel->product(rows, s->width, s->inner_wide, work->states, s->wide, layer->inner, layer->inner_bias,
-                  work->inner, s->inner_wide);
-  kernel->gelu(rows * s->inner_wide, work->inner);
-  kernel->product(rows, s->inner, s->wide, work->inner, s->inner_wide, layer->outer, layer->outer_bias,
+  kernel->norm(rows, s->width, work->states, s->stride, work->mixing, s->wide, layer->attention_gain,
+               layer->attention_bias, epsilon);
+  kernel->product(rows, s->width, s->inner_wide, work->states, s->stride, layer->inner, layer->inner_bias,
+                  work->inner, s->inner_stride);
+  for (size_t i = 0; i < rows; i++)
+    kernel->gelu(s->inner_wide, work->inner + i * s->inner_stride);
+  kernel->product(rows, s->inner, s->wide, work->inner, s->inner_stride, layer->outer, layer->outer_bias,
                   work->mixing, s->wide);
-  kernel->norm(rows, s->width, s->wide, work->states, work->mixing, layer->gain, layer->bias, epsilon);
+  kernel->norm(rows, s->width, work->states, s->stride, work->mixing, s->wide, layer->gain, layer->bias, epsilon);
 }
 
 /* ---- what the states tell ---- */
@@ -277,7 +279,7 @@ static void align_item(struct encoder_work *work, const struct encoder_scoring *
   float *scratch = direction[1] + item->text[1].count * s->wide, found[SIDES][2];
   for (size_t side = 0; side < SIDES; side++)
     for (size_t i = 0; i < item->text[side].count; i++)
-      kernel->direction(s->wide, work->states + (item->text[side].first + i) * s->wide,
+      kernel->direction(s->wide, work->states + (item->text[side].first + i) * s->stride,
                         scoring->center + (2 * layer + side) * s->wide, direction[side] + i * s->wide);
   for (size_t side = 0; side < SIDES; side++)
     match(s, kernel, scoring->zeros, direction[side], item->text[side].count, direction[1 - side],
@@ -305,7 +307,7 @@ static void mean_state(const struct encoder_work *work, const struct encoder_sha
   memset(mean, 0, s->width * sizeof *mean);
   for (size_t i = 0; i < span.count; i++)
     for (size_t j = 0; j < s->width; j++)
-      mean[j] += work->states[(span.first + i) * s->wide + j];
+      mean[j] += work->states[(span.first + i) * s->stride + j];
   const float share = span.count > 0 ? 1.0f / (float)span.count : 0.0f;
   for (size_t j = 0; j < s->width; j++)
     mean[j] *= share;
@@ -315,7 +317,7 @@ static void pool(struct encoder_work *work, const struct encoder_scoring *scorin
                  const struct item *item, float *out) {
   const struct encoder_shape *s = &scoring->shape;
   float *pooled = work->pooled;
-  memcpy(pooled, work->states + item->joint.first * s->wide, s->width * sizeof *pooled);
+  memcpy(pooled, work->states + item->joint.first * s->stride, s->width * sizeof *pooled);
   mean_state(work, s, item->beside[0], pooled + s->width);
   mean_state(work, s, item->beside[1], pooled + 2 * s->width);
   float *turned = pooled + 3 * s->width;
@@ -351,8 +353,8 @@ static int score_pack(struct encoder_work *work, const qe_scorer *scorer) {
     return QE_MEMORY;
   embed(work, scoring, scorer->kernel);
   align(work, scoring, scorer->kernel, 0);
-  memset(work->mixed, 0, work->rows * work->shape.wide * sizeof *work->mixed);
-  for (size_t layer = 0; layer < scoring->shape.layers; layer++) {
+  memset(work->mixed, 0, work->rows * work->shape.stride * sizeof *work->mixed);
+  for (size_t layer = 0; layer < scoring->shape.needed; layer++) {
     run_layer(work, scoring, scorer->kernel, &scoring->layer[layer]);
     align(work, scoring, scorer->kernel, layer + 1);
   }

@@ -14,10 +14,11 @@ struct encoder_weights {
 };
 
 struct encoder_shape {
-  size_t width, wide; /* wide: padded */
-  size_t inner, inner_wide;
+  size_t width, wide, stride; /* wide: padded; stride: from row to row */
+  size_t inner, inner_wide, inner_stride;
   size_t heads, head, head_wide;
-  size_t layers, aligned, joint, pooled; /* pooled: numbers before the decoder's */
+  size_t layers, needed, aligned, joint,
+      pooled; /* needed: the highest layer that is looked at; pooled: numbers before the decoder's */
   size_t bins, decoder, outputs;
 };
 

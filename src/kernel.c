@@ -8,17 +8,35 @@
 #include "kernel.h"
 #include "transcendental.h"
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#define VECTOR       __m512
+#define VECTOR_LOAD  _mm512_loadu_ps
+#define VECTOR_STORE _mm512_storeu_ps
+#define VECTOR_FILL  _mm512_set1_ps
+#define VECTOR_FUSED _mm512_fmadd_ps
+#elif defined(__AVX2__) && defined(__FMA__)
+#include <immintrin.h>
+#define VECTOR       __m256
+#define VECTOR_LOAD  _mm256_loadu_ps
+#define VECTOR_STORE _mm256_storeu_ps
+#define VECTOR_FILL  _mm256_set1_ps
+#define VECTOR_FUSED _mm256_fmadd_ps
+#endif
+
 #define KERNEL_PASTE(a, b) a##b
 #define KERNEL_SYMBOL(isa) KERNEL_PASTE(kernel_, isa)
 #define KERNEL_QUOTE(isa)  #isa
 #define KERNEL_TEXT(isa)   KERNEL_QUOTE(isa)
 #define ALWAYS_INLINE      static inline __attribute__((always_inline))
 
-/* Tiles that fit the registers: one row of WIDE columns, or TILE_ROWS rows of TILE_COLS. */
+/* Tiles that fit the registers: one row of WIDE columns, or TILE_ROWS rows of TILE_COLS; PANEL_ROWS rows of a panel. */
 #if defined(__AVX512F__)
-enum { WIDE = 160, TILE_ROWS = 4, TILE_COLS = 64, PANEL_ROWS = 12 };
+enum { WIDE = 160, TILE_ROWS = 4, TILE_COLS = 64, PANEL_ROWS = 14, FEW_ROWS = 4 };
+#elif defined(VECTOR)
+enum { WIDE = 96, TILE_ROWS = 3, TILE_COLS = 32, PANEL_ROWS = 6, FEW_ROWS = 2 };
 #else
-enum { WIDE = 96, TILE_ROWS = 3, TILE_COLS = 32, PANEL_ROWS = 3 };
+enum { WIDE = 96, TILE_ROWS = 3, TILE_COLS = 32, PANEL_ROWS = 3, FEW_ROWS = 2 };
 #endif
 
 extern const struct kernel KERNEL_SYMBOL(KERNEL_ISA);
@@ -68,7 +86,38 @@ static void affine(size_t rows, size_t depth, size_t cols, const float *in, size
     row_product(depth, cols, in, weight, bias, out);
 }
 
-/* As `tile`, of one panel. */
+/* As `tile`, of one panel; rows is a constant wherever this is expanded. */
+#ifdef VECTOR
+/* By hand: compilers give up on sums that fill nearly all registers. Two vectors of columns at a time. */
+ALWAYS_INLINE void panel_tile(size_t rows, size_t depth, const float *restrict in, size_t in_stride,
+                              const float *restrict panel, const float *restrict bias, float *restrict out,
+                              size_t out_stride) {
+  enum { LANES = sizeof(VECTOR) / sizeof(float), COLUMNS = 2 * LANES };
+  for (size_t j = 0; j < KERNEL_LANES; j += COLUMNS) {
+    VECTOR sum[PANEL_ROWS][2];
+#pragma GCC unroll 14
+    for (size_t i = 0; i < rows; i++) {
+      sum[i][0] = VECTOR_LOAD(bias + j);
+      sum[i][1] = VECTOR_LOAD(bias + j + LANES);
+    }
+    for (size_t k = 0; k < depth; k++) {
+      const VECTOR low = VECTOR_LOAD(panel + k * KERNEL_LANES + j);
+      const VECTOR high = VECTOR_LOAD(panel + k * KERNEL_LANES + j + LANES);
+#pragma GCC unroll 14
+      for (size_t i = 0; i < rows; i++) {
+        const VECTOR x = VECTOR_FILL(in[i * in_stride + k]);
+        sum[i][0] = VECTOR_FUSED(x, low, sum[i][0]);
+        sum[i][1] = VECTOR_FUSED(x, high, sum[i][1]);
+      }
+    }
+#pragma GCC unroll 14
+    for (size_t i = 0; i < rows; i++) {
+      VECTOR_STORE(out + i * out_stride + j, sum[i][0]);
+      VECTOR_STORE(out + i * out_stride + j + LANES, sum[i][1]);
+    }
+  }
+}
+#else
 ALWAYS_INLINE void panel_tile(size_t rows, size_t depth, const float *restrict in, size_t in_stride,
                               const float *restrict panel, const float *restrict bias, float *restrict out,
                               size_t out_stride) {
@@ -84,18 +133,52 @@ ALWAYS_INLINE void panel_tile(size_t rows, size_t depth, const float *restrict i
     for (size_t j = 0; j < KERNEL_LANES; j++)
       out[i * out_stride + j] = sum[i][j];
 }
+#endif
 
-/* Panel by panel, so that one stays in the nearest cache while all rows pass it. */
+/* The last tile reaches back over rows that another has computed already: the same bits, and no slow single rows. */
+ALWAYS_INLINE void panel_rows(size_t rows, size_t depth, const float *in, size_t in_stride, const float *panel,
+                              const float *bias, float *out, size_t out_stride) {
+  size_t i = 0;
+  for (; i + PANEL_ROWS <= rows; i += PANEL_ROWS)
+    panel_tile(PANEL_ROWS, depth, in + i * in_stride, in_stride, panel, bias, out + i * out_stride, out_stride);
+  if (i < rows && rows >= PANEL_ROWS) {
+    i = rows - PANEL_ROWS;
+    panel_tile(PANEL_ROWS, depth, in + i * in_stride, in_stride, panel, bias, out + i * out_stride, out_stride);
+    return;
+  }
+  for (; i + FEW_ROWS <= rows; i += FEW_ROWS)
+    panel_tile(FEW_ROWS, depth, in + i * in_stride, in_stride, panel, bias, out + i * out_stride, out_stride);
+  for (; i < rows; i++)
+    panel_tile(1, depth, in + i * in_stride, in_stride, panel, bias, out + i * out_stride, out_stride);
+}
+
+#ifdef VECTOR
+/* Strides that are known here leave registers to sums that addresses would need. */
+static void panel_pass(size_t rows, size_t depth, const float *in, size_t in_stride, const float *panel,
+                       const float *bias, float *out, size_t out_stride) {
+  switch (in_stride) {
+#define KNOWN(stride)                                                                                              \
+  case stride:                                                                                                     \
+    panel_rows(rows, depth, in, stride, panel, bias, out, out_stride);                                             \
+    break;
+    KERNEL_STRIDES(KNOWN)
+#undef KNOWN
+  default:
+    panel_rows(rows, depth, in, in_stride, panel, bias, out, out_stride);
+  }
+}
+#else
+static void panel_pass(size_t rows, size_t depth, const float *in, size_t in_stride, const float *panel,
+                       const float *bias, float *out, size_t out_stride) {
+  panel_rows(rows, depth, in, in_stride, panel, bias, out, out_stride);
+}
+#endif
+
+/* Panel by panel, so that one stays in a near cache while all rows pass it. */
 static void product(size_t rows, size_t depth, size_t cols, const float *in, size_t in_stride, const float *panels,
                     const float *bias, float *out, size_t out_stride) {
-  for (size_t j = 0; j < cols; j += KERNEL_LANES, panels += depth * KERNEL_LANES) {
-    size_t i = 0;
-    for (; i + PANEL_ROWS <= rows; i += PANEL_ROWS)
-      panel_tile(PANEL_ROWS, depth, in + i * in_stride, in_stride, panels, bias + j, out + i * out_stride + j,
-                 out_stride);
-    for (; i < rows; i++)
-      panel_tile(1, depth, in + i * in_stride, in_stride, panels, bias + j, out + i * out_stride + j, out_stride);
-  }
+  for (size_t j = 0; j < cols; j += KERNEL_LANES, panels += depth * KERNEL_LANES)
+    panel_pass(rows, depth, in, in_stride, panels, bias + j, out + j, out_stride);
 }
 
 static void mean(const float *restrict table, size_t width, const uint32_t *restrict ids, size_t count,
@@ -182,14 +265,15 @@ static float row_variation(size_t width, const float *restrict x, float mean) {
   return lanes_sum(sum);
 }
 
-static void norm(size_t rows, size_t width, size_t stride, float *restrict x, const float *restrict y,
-                 const float *restrict gain, const float *restrict bias, float epsilon) {
-  for (size_t i = 0; i < rows; i++, x += stride, y += y ? stride : 0) {
-    for (size_t j = 0; y && j < stride; j++)
+static void norm(size_t rows, size_t width, float *restrict x, size_t stride, const float *restrict y,
+                 size_t y_stride, const float *restrict gain, const float *restrict bias, float epsilon) {
+  const size_t wide = padded(width);
+  for (size_t i = 0; i < rows; i++, x += stride, y += y ? y_stride : 0) {
+    for (size_t j = 0; y && j < wide; j++)
       x[j] += y[j];
     const float center = row_sum(width, x) / (float)width;
     const float scale = 1.0f / __builtin_sqrtf(row_variation(width, x, center) / (float)width + epsilon);
-    for (size_t j = 0; j < stride; j++) /* gain and bias end in zeros */
+    for (size_t j = 0; j < wide; j++) /* gain and bias end in zeros */
       x[j] = fused((x[j] - center) * scale, gain[j], bias[j]);
   }
 }

@@ -10,6 +10,21 @@
 /* Loops of 32 rounds become vector code; compilers unroll those of 16 into single floats before they look. */
 enum { KERNEL_LANES = 32 };
 
+/* Strides of rows that `product` reads fastest: an odd number of cache lines, so that rows beside each other do not fall
+** on the same places of a cache. */
+#define KERNEL_STRIDES(X) X(400) X(784) X(1040) X(1552) X(3088) X(4112)
+/* The first of them that has room for so many columns, else that many, padded. */
+static inline size_t kernel_stride(size_t cols) {
+#define FITS(stride)                                                                                               \
+  if (cols <= stride)                                                                                              \
+    return stride;
+  if (cols > 128) {
+    KERNEL_STRIDES(FITS)
+  }
+#undef FITS
+  return (cols + KERNEL_LANES - 1) / KERNEL_LANES * KERNEL_LANES;
+}
+
 /* One direction of a gated recurrent unit (equations in qestrel.h), prepared: `weight` is hidden x cols, gates r z n
 ** one after another; `bias` holds the hidden bias of n, and zeros for r and z, whose biases are in the input. */
 struct kernel_gru {
@@ -40,9 +55,10 @@ struct kernel {
   ** the next columns; what a large product needs. */
   void (*product)(size_t rows, size_t depth, size_t cols, const float *in, size_t in_stride, const float *panels,
                   const float *bias, float *out, size_t out_stride);
-  /* Layer norm of x + y (y may be NULL) in rows of `stride`, into x; zeros behind column width. */
-  void (*norm)(size_t rows, size_t width, size_t stride, float *x, const float *y, const float *gain,
-               const float *bias, float epsilon);
+  /* Layer norm of x + y (y may be NULL), rows of padded width `stride` and `y_stride` apart, into x; zeros behind column
+  ** width. */
+  void (*norm)(size_t rows, size_t width, float *x, size_t stride, const float *y, size_t y_stride,
+               const float *gain, const float *bias, float epsilon);
   void (*gelu)(size_t count, float *x); /* padded */
   void (*tanh)(size_t count, float *x); /* padded */
   /* Softmax of scale x in place; there is room up to padded(count), zeros after it. */

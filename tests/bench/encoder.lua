@@ -32,7 +32,7 @@ data:set_column("gold", gold)
 local model = assert(qe.import(folder, { prefix = "query: ", alignment = qe.json.array { 7, 11 } }, data,
   qe.rng(1, "import")))
 
--- Multiplications and additions of one pass over all texts, alone.
+-- Multiplications and additions of the layers that are needed, over all texts, alone.
 local function flops()
   local rows, sum, c = {}, 0, model:manifest().architecture
   for i = 1, data:rows() do rows[i] = i end
@@ -41,7 +41,7 @@ local function flops()
     local offsets = batch:segments(model, side):offsets()
     for i = 2, #offsets do
       local n = offsets[i] - offsets[i - 1] + 5
-      sum = sum + c.layers * n * (8 * c.width ^ 2 + 4 * c.width * c.inner + 4 * n * c.width)
+      sum = sum + c.alignment[#c.alignment] * n * (8 * c.width ^ 2 + 4 * c.width * c.inner + 4 * n * c.width)
     end
   end
   return sum
