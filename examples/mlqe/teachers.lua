@@ -11,6 +11,7 @@
 local qe = require "qestrel"
 local evaluate = require "qestrel.evaluate"
 local lines = require "qestrel.lines"
+local package_model = require "qestrel.package"
 local pool = require "qestrel.pool"
 local train = require "qestrel.train"
 
@@ -93,8 +94,8 @@ end
 -- Score and sigma of all rows by one teacher; snapshots are not calibrated, so their unit is that of the last one.
 local function judged(fold, rows)
   local score, sigma = scores_of(path_of(fold), rows), {}
-  local first = scores_of(("%s.%d"):format(path_of(fold), SNAPSHOTS - 1), rows)
-  local last = scores_of(("%s.%d"):format(path_of(fold), SNAPSHOTS), rows)
+  local first = scores_of(package_model.numbered(path_of(fold), SNAPSHOTS - 1), rows)
+  local last = scores_of(package_model.numbered(path_of(fold), SNAPSHOTS), rows)
   local function spread(list)
     local sum, squares = 0, 0
     for _, value in ipairs(list) do sum, squares = sum + value, squares + value ^ 2 end

@@ -49,16 +49,17 @@ function evaluate.scores(model, data, pool, rows)
   return scorer:score_dataset(data, rows)
 end
 
-local SHARE = 256
+local SHARE, ENCODER_SHARE = 256, 16 -- a pass keeps all that its layers compute
 
---- Passes of a model over all rows of a dataset, without gradients, some hundreds at a time.
+--- Passes of a model over all rows of a dataset, without gradients, some at a time.
 -- @param visit called with pass, batch and the number of the batch's first row; tensors live until it returns
 -- @param options (optional) of the passes, see model:forward
 function evaluate.passes(model, data, pool, visit, options)
   local tape <close> = qe.tape(pool)
-  for first = 1, data:rows(), SHARE do
+  local share = model:manifest().architecture.name == "encoder" and ENCODER_SHARE or SHARE
+  for first = 1, data:rows(), share do
     local rows = {}
-    for row = first, math.min(first + SHARE - 1, data:rows()) do rows[#rows + 1] = row end
+    for row = first, math.min(first + share - 1, data:rows()) do rows[#rows + 1] = row end
     local batch <close> = qe.batch(data, rows)
     tape:reset()
     visit(model:forward(tape, batch, options or { no_gradient = true }), batch, first)

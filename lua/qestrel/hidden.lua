@@ -6,6 +6,7 @@
 local qe = require "qestrel"
 local evaluate = require "qestrel.evaluate"
 local lines = require "qestrel.lines"
+local taps = require "qestrel.taps"
 local teacher = require "qestrel.teacher"
 
 local hidden = {}
@@ -18,22 +19,34 @@ function hidden.places(layers)
   if layers < 1 or layers > #LAYERS then error(("layers=%d: expected 1 to %d"):format(layers, #LAYERS), 0) end
   for depth = 1, layers do
     for _, side in ipairs(SIDES) do
-      list[#list + 1] = { tap = ("%s.%s"):format(side, LAYERS[depth]), side = side }
+      list[#list + 1] = { tap = ("%s.%s"):format(side, LAYERS[depth]), side = side, layer = LAYERS[depth] }
     end
   end
   return list
 end
 
---- Asks a model for its states of all rows of a dataset.
+--- Means over the texts of a batch: what is kept of a teacher whose tokens are not the student's.
+-- @return tensor, texts x width, and segments of one row each
+function hidden.of_texts(states, segments)
+  return states:pool_segments(segments, "mean"), taps.ones(#segments)
+end
+
+--- Asks a model for its states of all rows of a dataset; of an encoder, whose tokens are pieces, for their means.
 -- @param choose { tokens =, share =, rng = }, as for qe.states
 -- @return array of stores, one for each place
 function hidden.collect(model, data, pool, places, choose)
   local stores = {}
   evaluate.passes(model, data, pool, function(pass, batch)
     for k, place in ipairs(places) do
-      local states = pass:tap(place.tap)
+      local states, segments = pass:tap(taps.name(model, place.side, place.layer)), batch:segments(model, place.side)
+      local attention
+      if taps.layers(model) then
+        states, segments = hidden.of_texts(states, segments)
+      else
+        attention = pass:tap(place.side .. ".attention")
+      end
       stores[k] = stores[k] or qe.states(states:cols())
-      assert(stores[k]:add(states, pass:tap(place.side .. ".attention"), batch:segments(model, place.side), choose))
+      assert(stores[k]:add(states, attention, segments, choose))
     end
   end)
   return stores
@@ -80,26 +93,29 @@ function hidden.load(path, places, about)
     ok, problem = stores[k]:read(archive:member(place.tap) or "")
     if not ok then return nil, ("%s: %s: %s"):format(path, place.tap, problem) end
   end
-  return stores
+  return stores, found.unit
 end
 
 --- The stores of a run: those of the file --store, if it is there, or made by the teacher that is an archive, and then
 -- written to the file.
+-- @return stores, and what a row of them is: "token" or "text"
 function hidden.of(run, places)
   local o, own = run.options, teacher.archive(run.teachers)
   local about = { data = run.data_sha256.train, cells = o.cells, tokens = o.tokens, layers = o.layers,
                   random = o.random }
   if o.store ~= "" and lines.exists(o.store) then
-    local stores, problem = hidden.load(o.store, places, about)
-    return stores or error(problem, 0)
+    local stores, unit = hidden.load(o.store, places, about)
+    if not stores then error(unit, 0) end
+    return stores, unit
   end
   if not own then error("hidden states come from --teacher=FILE.qe, or a --store that is there", 0) end
   local model <close> = assert(qe.open(own))
   local choose = { tokens = o.tokens, share = o.cells, rng = o.random and run:rng "cells" or nil }
   local stores = hidden.collect(model, run.train, run.pool, places, choose)
   run:say("states: %.1f bytes per pair", hidden.size(stores) / run.train:rows())
+  about.unit = taps.layers(model) and "text" or "token"
   if o.store ~= "" then assert(hidden.save(o.store, places, stores, about)) end
-  return stores
+  return stores, about.unit
 end
 
 --- Mean squared difference over the cells that are known: of states to what a store has of their texts.

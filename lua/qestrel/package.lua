@@ -136,6 +136,11 @@ local function recipe_entry(run)
   return { name = run.recipe.name, seed = run.seed, options = options, epoch = loop.best_epoch }
 end
 
+--- The path of a snapshot: OUT.qe -> OUT.NUMBER.qe.
+function package_model.numbered(output, number)
+  return ("%s.%d.qe"):format((output:gsub("%.qe$", "")), number)
+end
+
 --- Writes the student as it is now, uncalibrated.
 function package_model.snapshot(run, path)
   local copy <close> = run.student:copy()

@@ -3,6 +3,7 @@
 -- Divided by sqrt(width f . width g), so that models of different widths can be compared, and as a logarithm.
 -- @module qestrel.transmission
 local evaluate = require "qestrel.evaluate"
+local taps = require "qestrel.taps"
 
 local transmission = {}
 
@@ -14,15 +15,15 @@ local LAYERS = { { "embedding", "states" }, { "states", "projected" } }
 transmission.places = {}
 for _, side in ipairs { "source", "target" } do
   for depth, layer in ipairs(LAYERS) do
-    table.insert(transmission.places, { side = side, from = side .. "." .. layer[1], to = side .. "." .. layer[2],
-                                        depth = depth })
+    table.insert(transmission.places, { side = side, from = layer[1], to = layer[2], depth = depth })
   end
 end
 transmission.depth = #LAYERS
 
 --- The logarithm at one place for every pair of a batch, rows x 1.
 function transmission.log(pass, batch, model, place)
-  local from, to = pass:tap(place.from), pass:tap(place.to)
+  local from = pass:tap(taps.name(model, place.side, place.from))
+  local to = pass:tap(taps.name(model, place.side, place.to))
   local value = from:top_singular(to, batch:segments(model, place.side), ITERATIONS)
   return value:affine(1 / math.sqrt(from:cols() * to:cols()), LEAST):log()
 end

@@ -79,7 +79,7 @@ cmp teacher.qe killed.qe || fail "a killed and resumed run ends otherwise"
 "$QESTREL" train teacher "${common[@]}" --frozen=99 --form=both --layers=1,2 -o frozen.qe 2> err || fail "frozen: $(cat err)"
 "$QESTREL" train teacher "${common[@]}" --epochs=2 --patience=9 --route -o route.qe 2> err || fail "route: $(cat err)"
 for number in 1 2; do
-  "$QESTREL" score -m route.qe.$number < pairs > out.$number || fail "snapshot $number"
+  "$QESTREL" score -m route.$number.qe < pairs > out.$number || fail "snapshot $number"
 done
 ! cmp -s out.1 out.2 || fail "two snapshots score alike"
 gzip -k dev.tsv
@@ -97,6 +97,20 @@ for fold in 1 2; do
 done
 "$QESTREL" train teacher "${common[@]}" --epochs=1 -o whole.qe 2> err
 [ "$(awk '{ sum += $1 } END { print sum }' counts)" = "$(sed -n 's/ of 240 rows.*//p' err)" ] || fail "folds: $(cat counts)"
+# What the methods take from an encoder: scores, hidden states, transmissions, checkpoints of its way, several at once.
+small=(--train=train.tsv --dev=dev.tsv --epochs=2 --buckets=257 --embedding=8 --hidden=6 --attention=8)
+"$QESTREL" train kd "${small[@]}" --teacher=teacher.qe -o kd.qe 2> err || fail "kd: $(cat err)"
+"$QESTREL" train states "${small[@]}" --teacher=teacher.qe --state-epochs=1 --store=states.store -o states.qe 2> err ||
+  fail "states: $(cat err)"
+"$QESTREL" train states "${small[@]}" --teacher=teacher.qe --state-epochs=1 --store=states.store -o stored.qe 2> err ||
+  fail "stored states: $(cat err)"
+cmp states.qe stored.qe || fail "stored states teach otherwise"
+! cmp -s states.qe kd.qe || fail "states teach nothing"
+"$QESTREL" train lipschitz "${small[@]}" --teacher=teacher.qe -o lipschitz.qe 2> err || fail "lipschitz: $(cat err)"
+! cmp -s lipschitz.qe kd.qe || fail "transmissions teach nothing"
+"$QESTREL" train route "${small[@]}" --teacher=route.1.qe --teacher=route.2.qe -o routed.qe 2> err || fail "route: $(cat err)"
+"$QESTREL" train reinforced "${small[@]}" --teacher=teacher.qe --teacher=frozen.qe -o reinforced.qe 2> err ||
+  fail "reinforced: $(cat err)"
 refuses 'give --encoder' "$QESTREL" train teacher --train=train.tsv --dev=dev.tsv -o x.qe
 refuses 'none of joint' "$QESTREL" train teacher "${common[@]}" --form=other -o x.qe
 exit "$((failures > 0))"

@@ -1,9 +1,10 @@
 --- states - the teacher's hidden states first, a small part of them, from a store; then its scores.
 -- Liu et al. 2021, Marginal Utility Diminishes (methods.md M6). Stage 1: the mean over layers of the squared error
 -- between the student's states, through a linear projection that is dropped afterwards, and what was kept of the
--- teacher's, a --teacher=FILE.qe that reads the same tokens. Stage 2: kd. States are compressed along depth (--layers
--- from the top), length (--tokens, by the teacher's attention) and width (--cells, largest values of each text), and
--- kept in --store=FILE or in memory; where the file is there, the teacher is not needed and scores may come from a TSV.
+-- teacher's, a --teacher=FILE.qe that reads the same tokens (or an encoder: means over texts). Stage 2: kd. States are
+-- compressed along depth (--layers from the top), length (--tokens, by the teacher's attention) and width (--cells, the
+-- largest values of each text), and kept in --store=FILE or in memory; where the file is there, the teacher is not
+-- needed and scores may come from a TSV.
 -- Published code pulls what was not kept to 0 (zero=true) and, for regression, fits gold in stage 2 (alpha=0); here
 -- unknown cells are left out and the teacher is fitted.
 -- Pitfalls guarded against: the projection is linear and decays; the end of stage 1 is kept, not its best on dev, whose
@@ -29,15 +30,16 @@ local recipe = {
 
 function recipe.setup(run)
   run.places = hidden.places(run.options.layers)
-  if run.options.state_epochs > 0 then run.stores = hidden.of(run, run.places) end
+  if run.options.state_epochs > 0 then run.stores, run.unit = hidden.of(run, run.places) end
   kd.setup(run)
 end
 
 local function match(run, batch)
   local pass, sum = run:forward(batch), nil
   for k, place in ipairs(run.places) do
-    local projected = pass:tap(place.tap):matmul(run.state.projections.params:tensor(run.tape, place.tap))
-    local segments = batch:segments(run.student, place.side)
+    local states, segments = pass:tap(place.tap), batch:segments(run.student, place.side)
+    if run.unit == "text" then states, segments = hidden.of_texts(states, segments) end
+    local projected = states:matmul(run.state.projections.params:tensor(run.tape, place.tap))
     local term = hidden.distance(run.tape, projected, run.stores[k], batch:rows(), segments, run.options.zero)
     sum = sum and sum + term or term
   end

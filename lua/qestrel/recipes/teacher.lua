@@ -22,7 +22,7 @@ local teacher = {
     { "head_rate", 8.0, "rate of pooler and head, times that of the layers" },
     { "pool", "", "folders of further language pairs, A,B,C" },
     { "held_out", "", "file of sha256 of sources that are not trained on" },
-    { "route", false, "keep the model at every evaluation, too, as OUT.qe.1, OUT.qe.2, ..." },
+    { "route", false, "keep the model at every evaluation, too, as OUT.1.qe, OUT.2.qe, ..." },
     { "folds", 2, "folds of the sources" },
     { "fold", 0, "the fold that is left out; 0: none" },
     { "epochs", 2, "passes over the training rows" }, { "batch", 16, "pairs per step" },
@@ -65,7 +65,7 @@ end
 
 function teacher.evaluated(run)
   local o, number = run.options, run.state.loop.evaluated
-  if o.route and run.output then package_model.snapshot(run, ("%s.%d"):format(run.output, number)) end
+  if o.route and run.output then package_model.snapshot(run, package_model.numbered(run.output, number)) end
 end
 
 return teacher
