@@ -241,10 +241,8 @@ static void run_layer(struct encoder_work *work, const struct encoder_scoring *s
                   s->wide);
   kernel->norm(rows, s->width, work->states, s->stride, work->mixing, s->wide, layer->attention_gain,
                layer->attention_bias, epsilon);
-  kernel->product(rows, s->width, s->inner_wide, work->states, s->stride, layer->inner, layer->inner_bias,
-                  work->inner, s->inner_stride);
-  for (size_t i = 0; i < rows; i++)
-    kernel->gelu(s->inner_wide, work->inner + i * s->inner_stride);
+  kernel->product_gelu(rows, s->width, s->inner_wide, work->states, s->stride, layer->inner, layer->inner_bias,
+                       work->inner, s->inner_stride);
   kernel->product(rows, s->inner, s->wide, work->inner, s->inner_stride, layer->outer, layer->outer_bias,
                   work->mixing, s->wide);
   kernel->norm(rows, s->width, work->states, s->stride, work->mixing, s->wide, layer->gain, layer->bias, epsilon);

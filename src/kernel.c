@@ -181,6 +181,19 @@ static void product(size_t rows, size_t depth, size_t cols, const float *in, siz
     panel_pass(rows, depth, in, in_stride, panels, bias + j, out + j, out_stride);
 }
 
+/* While the columns of a panel are near. */
+static void product_gelu(size_t rows, size_t depth, size_t cols, const float *in, size_t in_stride,
+                         const float *panels, const float *bias, float *out, size_t out_stride) {
+  for (size_t j = 0; j < cols; j += KERNEL_LANES, panels += depth * KERNEL_LANES) {
+    panel_pass(rows, depth, in, in_stride, panels, bias + j, out + j, out_stride);
+    for (size_t i = 0; i < rows; i++) {
+      float *restrict x = out + i * out_stride + j;
+      for (size_t k = 0; k < KERNEL_LANES; k++)
+        x[k] *= normal_cdf_float(x[k]);
+    }
+  }
+}
+
 static void mean(const float *restrict table, size_t width, const uint32_t *restrict ids, size_t count,
                  float *restrict out) {
   memset(out, 0, width * sizeof *out);
@@ -278,11 +291,6 @@ static void norm(size_t rows, size_t width, float *restrict x, size_t stride, co
   }
 }
 
-static void gelu(size_t count, float *restrict x) {
-  for (size_t i = 0; i < count; i++)
-    x[i] *= normal_cdf_float(x[i]);
-}
-
 static void hyperbolic_tangent(size_t count, float *restrict x) {
   for (size_t i = 0; i < count; i++)
     x[i] = tanh_float(x[i]);
@@ -367,7 +375,7 @@ const struct kernel KERNEL_SYMBOL(KERNEL_ISA) = {
   .attend = attend,
   .product = product,
   .norm = norm,
-  .gelu = gelu,
+  .product_gelu = product_gelu,
   .tanh = hyperbolic_tangent,
   .softmax = softmax,
   .direction = direction,

@@ -55,11 +55,13 @@ struct kernel {
   ** the next columns; what a large product needs. */
   void (*product)(size_t rows, size_t depth, size_t cols, const float *in, size_t in_stride, const float *panels,
                   const float *bias, float *out, size_t out_stride);
+  /* The same, and x Phi(x) of each result. */
+  void (*product_gelu)(size_t rows, size_t depth, size_t cols, const float *in, size_t in_stride,
+                       const float *panels, const float *bias, float *out, size_t out_stride);
   /* Layer norm of x + y (y may be NULL), rows of padded width `stride` and `y_stride` apart, into x; zeros behind column
   ** width. */
   void (*norm)(size_t rows, size_t width, float *x, size_t stride, const float *y, size_t y_stride,
                const float *gain, const float *bias, float epsilon);
-  void (*gelu)(size_t count, float *x); /* padded */
   void (*tanh)(size_t count, float *x); /* padded */
   /* Softmax of scale x in place; there is room up to padded(count), zeros after it. */
   void (*softmax)(size_t count, float scale, float *x);
