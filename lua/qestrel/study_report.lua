@@ -4,7 +4,8 @@
 --
 -- Figures of a definition, each an SVG by gnuplot:
 --    { name =, kind = "curve", methods = { ... } }           dev Pearson by step, mean over seeds, a line per method
---    { name =, kind = "line", methods = { ... }, x = "..." } test Pearson by the methods' x, with intervals
+--    { name =, kind = "line", methods = { ... }, x = "..." } test Pearson by the methods' x, mean and range of seeds;
+--                                                            with y = "seconds" the time of a run instead
 --    { name =, kind = "bars", methods = { ... } }            difference to the compared method, with intervals
 -- all with title = and data = (optional, the first data set).
 -- @module qestrel.study_report
@@ -205,7 +206,7 @@ local function line_block(definition, figure, own)
   local block = {}
   for _, name in ipairs(figure.methods) do
     local tests = {}
-    for _, run in pairs(own[name] or {}) do tests[#tests + 1] = run.test end
+    for _, run in pairs(own[name] or {}) do tests[#tests + 1] = run[figure.y or "test"] end
     table.sort(tests)
     if #tests > 0 then
       local x = method_named(definition, name).x or #block
@@ -243,8 +244,8 @@ local function script_of(definition, figure, runs, differences, path)
     parts[#parts + 1] = "set xlabel 'steps'\nset ylabel 'dev Pearson'\n"
   elseif figure.kind == "line" then
     block(line_block(definition, figure, own), "using 1:2:3:4 with yerrorlines lw 2 pt 7 title 'mean, least, most'")
-    parts[#parts + 1] = ("set xlabel '%s' noenhanced\nset ylabel 'test Pearson'\n%s"):format(figure.x or "x",
-      figure.logarithmic and "set logscale x\n" or "")
+    parts[#parts + 1] = ("set xlabel '%s' noenhanced\nset ylabel '%s'\n%s"):format(figure.x or "x",
+      figure.y or "test Pearson", figure.logarithmic and "set logscale x\n" or "")
   else
     block(bars_block(figure, differences, data), "using 1:2:3:4:xtic(5) with yerrorbars lw 2 pt 7 title '95 %'")
     parts[#parts + 1] = "set xtics rotate by 30 right noenhanced\nset xzeroaxis\nset ylabel 'difference of Pearson'\n"
