@@ -140,6 +140,7 @@ void open_reference(lua_State *L);
 void open_tune(lua_State *L);
 void open_proposal(lua_State *L);
 void open_states(lua_State *L);
+void open_lexicon(lua_State *L);
 void open_archive(lua_State *L);
 void open_json(lua_State *L);
 

@@ -81,9 +81,10 @@ int luaopen_qestrel(lua_State *L) {
     { NULL, NULL }
   };
   static void (*const parts[])(lua_State *) = {
-    open_rng,    open_dataset,  open_batch,   open_tape,    open_tensor,    open_params,    open_optimiser,
-    open_model,  open_scorer,   open_list,    open_measure, open_reference, open_tune,      open_reader,
-    open_states, open_proposal, open_archive, open_json,    open_guard,     open_consensus, open_reranker,
+    open_rng,       open_dataset, open_batch,     open_tape,     open_tensor,   open_params,
+    open_optimiser, open_model,   open_scorer,    open_list,     open_measure,  open_reference,
+    open_tune,      open_reader,  open_states,    open_lexicon,  open_proposal, open_archive,
+    open_json,      open_guard,   open_consensus, open_reranker,
   };
   luaL_checkversion(L);
   luaL_newlib(L, functions);

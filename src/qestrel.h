@@ -461,6 +461,31 @@ QE_API int qe_dataset_set_column(qe_dataset *data, const char *name, const doubl
 /* sha256 (hex, 64 digits and NUL) of rows and all columns: what a manifest cites. */
 QE_API int qe_dataset_sha256(const qe_dataset *data, char hex[65]);
 
+typedef enum qe_side { QE_SOURCE = 0, QE_TARGET = 1 } qe_side;
+
+/* Lexical translation probabilities in both directions, by IBM model 1 (Brown et al. 1993) from the pairs of a dataset.
+** Words are lower-cased and, where they begin with a letter, cut to their first `letters` code points. The same bits for
+** any number of threads. */
+typedef struct qe_lexicon qe_lexicon;
+typedef struct qe_lexicon_options {
+  int iterations; /* of expectation maximisation; 0 stands for 6 */
+  int letters;    /* 0 stands for 5 */
+} qe_lexicon_options;
+QE_API qe_lexicon *qe_lexicon_new(void);
+QE_API void qe_lexicon_free(qe_lexicon *lexicon);
+QE_API const char *qe_lexicon_error(const qe_lexicon *lexicon);
+QE_API int qe_lexicon_train(qe_lexicon *lexicon, const qe_dataset *data, const qe_lexicon_options *options,
+                            qe_pool *pool);                     /* options may be NULL */
+QE_API int qe_lexicon_prune(qe_lexicon *lexicon, double least); /* drops entries less probable than that */
+QE_API size_t qe_lexicon_words(const qe_lexicon *lexicon, qe_side side);
+QE_API size_t qe_lexicon_entries(const qe_lexicon *lexicon, qe_side given);
+/* t(other | word), `word` being of side `given` ("": the empty word) and `other` of the other side; 0 for what was never
+** seen together. Expected count / (total + 1), so that rare words are not believed. */
+QE_API double qe_lexicon_probability(const qe_lexicon *lexicon, qe_side given, qe_text word, qe_text other);
+/* Entry `number`, by given word, most frequent first. QE_USE where there is none. Texts belong to the lexicon. */
+QE_API int qe_lexicon_entry(const qe_lexicon *lexicon, qe_side given, size_t number, qe_text *word, qe_text *other,
+                            double *t);
+
 /* A batch is a choice of rows; models look up their own encoding of them (ids per token), which the dataset keeps.
 ** Packed, without padding:
 **
@@ -478,7 +503,6 @@ typedef struct qe_segments {
   const uint32_t *offset;
   uint32_t count;
 } qe_segments;
-typedef enum qe_side { QE_SOURCE = 0, QE_TARGET = 1 } qe_side;
 /* Token offsets of the batch as `model` segments it; lives as long as the batch. */
 QE_API int qe_batch_segments(qe_batch *batch, const qe_model *model, qe_side side, qe_segments *segments);
 

@@ -49,6 +49,8 @@ struct vocabulary {
 enum { VOCABULARY_MAX_WORD = 256 };
 /* ids[] of one word; returns how many, 1 to VOCABULARY_MAX_IDS. */
 size_t vocabulary_ids(const struct vocabulary *vocabulary, qe_text word, uint32_t ids[VOCABULARY_MAX_IDS]);
+/* The word of a row of a table of words; row 0 has none. */
+qe_text vocabulary_word(const struct vocabulary *vocabulary, uint32_t row);
 /* Most frequent words first, ties by bytes, at most `rows` - 1 of them, each seen at least `minimum` times. */
 int vocabulary_count(struct vocabulary *vocabulary, const qe_text *texts, size_t count, uint32_t rows,
                      uint32_t minimum, bool lowercase, size_t max_words, struct error *error);

@@ -98,6 +98,10 @@ static qe_text row_word(const struct vocabulary *vocabulary, uint32_t row) {
   return (qe_text){ vocabulary->bytes + offset[-1], offset[0] - offset[-1] };
 }
 
+qe_text vocabulary_word(const struct vocabulary *vocabulary, uint32_t row) {
+  return row > 0 ? row_word(vocabulary, row) : (qe_text){ "", 0 };
+}
+
 /* The slot of that word, or the free one where it belongs; `probes` counts how many were looked at. */
 static size_t find_slot(const struct vocabulary *vocabulary, qe_text word, size_t *probes) {
   const uint64_t hash = fnv1a(FNV1A_START, word.data, word.size);
