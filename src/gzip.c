@@ -8,12 +8,12 @@
 
 enum { PIECE = 1 << 20 };
 
-static void *allocate(void *context, unsigned count, unsigned size) {
+void *gzip_allocate(void *context, unsigned count, unsigned size) {
   (void)context;
   return memory_new(count, size);
 }
 
-static void release(void *context, void *memory) {
+void gzip_release(void *context, void *memory) {
   (void)context;
   memory_free(memory);
 }
@@ -61,7 +61,7 @@ static int inflate_all(z_stream *stream, qe_text in, struct unpacked *out, size_
 }
 
 int gzip_unpack(char **bytes, size_t *size, size_t limit, struct error *error) {
-  z_stream stream = { .zalloc = allocate, .zfree = release };
+  z_stream stream = { .zalloc = gzip_allocate, .zfree = gzip_release };
   struct unpacked out = { 0 };
   if (*size < 2 || (*bytes)[0] != '\x1f' || (*bytes)[1] != '\x8b')
     return QE_OK;

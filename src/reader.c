@@ -4,6 +4,7 @@
 ** the line that begins the next list is still there; nothing but the list that is being read is held. Reads no files.
 */
 #include "format.h"
+#include "gzip.h"
 
 #include <zlib.h>
 
@@ -134,16 +135,6 @@ int qe_reader_end(qe_reader *reader) {
 
 /* ---- gzip ---- */
 
-static void *allocate(void *context, unsigned count, unsigned size) {
-  (void)context;
-  return memory_new(count, size);
-}
-
-static void release(void *context, void *memory) {
-  (void)context;
-  memory_free(memory);
-}
-
 /* Whether it can be said what the bytes are. */
 static bool find_packing(qe_reader *reader) {
   const size_t size = queue_size(&reader->fed);
@@ -154,7 +145,7 @@ static bool find_packing(qe_reader *reader) {
   reader->packing = PLAIN;
   if (!could_be || size < 2)
     return true;
-  reader->stream = (z_stream){ .zalloc = allocate, .zfree = release };
+  reader->stream = (z_stream){ .zalloc = gzip_allocate, .zfree = gzip_release };
   if (inflateInit2(&reader->stream, MAX_WBITS + 16) != Z_OK)
     return error_memory(&reader->error), false;
   reader->packing = GZIP;

@@ -86,4 +86,16 @@ function lines.write(...)
   if not ok then error("stdout: " .. problem, 0) end
 end
 
+--- Two files that belong together line by line, read whole.
+-- @return two arrays of the same length, or nil and a message
+function lines.aligned(path, other_path)
+  local list, problem = lines.read(path)
+  if not list then return nil, problem end
+  local other
+  other, problem = lines.read(other_path)
+  if not other then return nil, problem end
+  if #list ~= #other then return nil, ("%s has %d lines, %s has %d"):format(path, #list, other_path, #other) end
+  return list, other
+end
+
 return lines

@@ -20,14 +20,8 @@ function command.configure(parser)
 end
 
 local function add_parallel(data, source_path, target_path)
-  local sources, problem = lines.read(source_path)
-  if not sources then return nil, problem end
-  local targets
-  targets, problem = lines.read(target_path)
-  if not targets then return nil, problem end
-  if #sources ~= #targets then
-    return nil, ("%s has %d lines, %s has %d"):format(source_path, #sources, target_path, #targets)
-  end
+  local sources, targets = lines.aligned(source_path, target_path)
+  if not sources then return nil, targets end
   for i, source in ipairs(sources) do data:append(source, targets[i]) end
   return true
 end

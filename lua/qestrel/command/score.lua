@@ -23,14 +23,8 @@ end
 
 -- Two files, read whole: their counts are compared before anything is printed.
 local function pairs_of_files(source_path, target_path)
-  local sources, problem = lines.read(source_path)
-  if not sources then return nil, problem end
-  local targets
-  targets, problem = lines.read(target_path)
-  if not targets then return nil, problem end
-  if #sources ~= #targets then
-    return nil, ("%s has %d lines, %s has %d"):format(source_path, #sources, target_path, #targets)
-  end
+  local sources, targets = lines.aligned(source_path, target_path)
+  if not sources then return nil, targets end
   local i = 0
   return function()
     i = i + 1
