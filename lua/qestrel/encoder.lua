@@ -2,6 +2,7 @@
 -- @module qestrel.encoder
 local qe = require "qestrel"
 local evaluate = require "qestrel.evaluate"
+local rows = require "qestrel.rows"
 
 local encoder = {}
 
@@ -43,6 +44,40 @@ end
 --- How many layers the student has.
 function encoder.layers(run)
   return run.student:manifest().architecture.layers
+end
+
+local CENTER_ROWS, CENTER_BATCH = 1024, 16
+
+-- Sums over the tokens of a batch, added up in `sums`.
+local function add_tokens(sums, states)
+  local values = states:sum("rows"):values()
+  for j, value in ipairs(values) do sums[j] = (sums[j] or 0) + value end
+  sums.count = (sums.count or 0) + states:rows()
+end
+
+--- Puts the centres of the alignment where the student's states are, on average over tokens of some training rows: what
+-- is common to all states of a side says nothing of which belong together.
+function encoder.center(run)
+  local student, layers = run.student, run.student:manifest().architecture.alignment
+  local chosen, centers = rows.sample(run.rows, CENTER_ROWS, run:rng "center"), {}
+  for first = 1, #chosen, CENTER_BATCH do
+    local last = math.min(first + CENTER_BATCH - 1, #chosen)
+    local batch <close> = qe.batch(run.train, table.move(chosen, first, last, 1, {}))
+    run.tape:reset()
+    local pass = student:forward(run.tape, batch, { no_gradient = true })
+    for i, layer in ipairs(layers) do
+      for side, name in ipairs { "source", "target" } do
+        local number = 2 * (i - 1) + side
+        centers[number] = centers[number] or {}
+        add_tokens(centers[number], pass:tap(("%s.layer%d"):format(name, layer)))
+      end
+    end
+  end
+  local values = {}
+  for _, sums in ipairs(centers) do
+    for _, sum in ipairs(sums) do values[#values + 1] = sum / math.max(sums.count, 1) end
+  end
+  if #layers > 0 then student:params():set_matrix("alignment.center", values) end
 end
 
 --- Sets the rates of the run's optimiser: frozen layers and the tables of words and positions do not move, the head

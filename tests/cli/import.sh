@@ -77,6 +77,19 @@ cmp teacher.qe killed.qe || fail "a killed and resumed run ends otherwise"
 
 # Frozen: only the head learns. Folds: complementary rows, none of them of one source in both.
 "$QESTREL" train teacher "${common[@]}" --frozen=99 --form=both --layers=1,2 -o frozen.qe 2> err || fail "frozen: $(cat err)"
+cat > center.lua << 'END'
+-- Layers stay as they were; the centres are means of their states, so that centred states have none.
+local qe = require "qestrel"
+local model, first = assert(qe.open "frozen.qe"), assert(qe.open "encoder.qe")
+for _, name in ipairs { "embeddings.word", "layer1.query.weight", "layer2.norm.gain" } do
+  local own, other = model:params():matrix(name), first:params():matrix(name)
+  for i, value in ipairs(own) do assert(value == other[i], name) end
+end
+local size = 0
+for _, value in ipairs((model:params():matrix "alignment.center")) do size = size + math.abs(value) end
+assert(size > 1, size)
+END
+"$QESTREL" lua center.lua || fail "the frozen model"
 "$QESTREL" train teacher "${common[@]}" --epochs=2 --patience=9 --route -o route.qe 2> err || fail "route: $(cat err)"
 for number in 1 2; do
   "$QESTREL" score -m route.$number.qe < pairs > out.$number || fail "snapshot $number"

@@ -46,6 +46,7 @@ function teacher.setup(run)
   run.rows = pool.rows(run.train, held_out, o.folds, o.fold)
   run:say("%d of %d rows, from %d language pairs", #run.rows, run.train:rows(), 1 + #folders)
   run:scale_column("gold", "target")
+  if o.form ~= "joint" then encoder.center(run) end
   if o.cache and o.form == "joint" and o.frozen > 1 then
     run.cached = encoder.cached(run, math.min(o.frozen - 1, encoder.layers(run)))
   end
