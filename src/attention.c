@@ -88,13 +88,6 @@ static void pooling_forward(struct node *node, const struct pooling *pooling) {
   }
 }
 
-static uint32_t *offsets_copy(qe_tape *tape, qe_segments segments) {
-  uint32_t *copy = tape_alloc(tape, (size_t)segments.count + 1, sizeof *copy);
-  if (copy)
-    memcpy(copy, segments.offset, ((size_t)segments.count + 1) * sizeof *copy);
-  return copy;
-}
-
 qe_tensor qe_attention_pool(qe_tensor values, qe_tensor logits, qe_segments segments) {
   struct node *inputs[2];
   if (!node_pair(values, logits, inputs))
@@ -110,7 +103,7 @@ qe_tensor qe_attention_pool(qe_tensor values, qe_tensor logits, qe_segments segm
   if (!pooling)
     return QE_NONE;
   pooling->weight = tape_alloc(tape, inputs[0]->rows, sizeof *pooling->weight);
-  pooling->offset = offsets_copy(tape, segments);
+  pooling->offset = offsets_keep(tape, segments.offset, segments.count);
   if (!pooling->weight || !pooling->offset)
     return QE_NONE;
   node->extra = pooling;
@@ -229,8 +222,8 @@ static struct attention *attention_new(qe_tape *tape, size_t heads, qe_segments 
   if (!attention)
     return NULL;
   *attention = (struct attention){ .heads = heads, .segments = queries.count };
-  attention->query = offsets_copy(tape, queries);
-  attention->key = offsets_copy(tape, keys);
+  attention->query = offsets_keep(tape, queries.offset, queries.count);
+  attention->key = offsets_keep(tape, keys.offset, keys.count);
   if (!attention->query || !attention->key)
     return NULL;
   size_t cells;

@@ -1,8 +1,8 @@
 /*
 ** birnn.c - the student of Gajbhiye et al. 2021 (Knowledge Distillation for Quality Estimation; methods.md M1) on a
 ** tape. Per side: embeddings of words -> bidirectional GRU -> dropout -> linear -> attention with a learned context
-** vector -> one vector; both vectors -> head.c. Sentences are packed, so none sees its neighbours. birnn_score.c computes the
-** same without a tape.
+** vector -> one vector; both vectors -> head.c. Sentences are packed, so none sees its neighbours. birnn_score.c computes
+** the same without a tape.
 */
 #include "birnn_score.h"
 
@@ -109,16 +109,8 @@ static int dump(const struct configuration *c, json_t *object) {
 
 /* ---- forward ---- */
 
-/* offset[0..count] re-based to start at 0, in the arena, where backward still finds it when the batch is gone. */
-static uint32_t *copy_offsets(qe_tape *tape, const uint32_t *offset, size_t count) {
-  uint32_t *copy = tape_alloc(tape, count + 1, sizeof *copy);
-  for (size_t i = 0; copy && i <= count; i++)
-    copy[i] = offset[i] - offset[0];
-  return copy;
-}
-
 static qe_segments segments_from(qe_tape *tape, const uint32_t *offset, size_t count) {
-  return (qe_segments){ copy_offsets(tape, offset, count), (uint32_t)count };
+  return (qe_segments){ offsets_keep(tape, offset, count), (uint32_t)count };
 }
 
 static qe_tensor embed(qe_tape *tape, qe_model *model, size_t side, const struct side *input, size_t first,

@@ -58,7 +58,8 @@ static void side_layout(const struct shape *shape, struct scoring_side *side, st
   side->head_bias = room_take(room, shape->outputs, 1);
 }
 
-static void scoring_layout(struct birnn_scoring *scoring, struct room *room) {
+static void scoring_layout(void *owner, struct room *room) {
+  struct birnn_scoring *scoring = owner;
   const struct shape *shape = &scoring->shape;
   for (size_t i = 0; i < SIDES; i++)
     side_layout(shape, &scoring->side[i], room);
@@ -66,18 +67,12 @@ static void scoring_layout(struct birnn_scoring *scoring, struct room *room) {
   scoring->decoder_weight = room_take(room, shape->decoder, shape->outputs);
 }
 
-static void copy_matrix(float *to, size_t stride, const qe_real *from, size_t rows, size_t cols) {
-  for (size_t i = 0; i < rows; i++)
-    for (size_t j = 0; j < cols; j++)
-      to[i * stride + j] = (float)from[i * cols + j];
-}
-
 static void fold_gru(const struct shape *shape, struct scoring_side *side, const struct side_parameters *p) {
   size_t h = shape->hidden, both = 2 * shape->cols;
   for (size_t d = 0; d < DIRECTIONS; d++) {
     float *input_bias = side->input_bias + d * shape->cols;
-    copy_matrix(side->input_weight + d * shape->cols, both, p->input_weight[d], shape->embedding, 3 * h);
-    copy_matrix(side->hidden_weight[d], shape->cols, p->hidden_weight[d], h, 3 * h);
+    room_copy(side->input_weight + d * shape->cols, both, p->input_weight[d], shape->embedding, 3 * h);
+    room_copy(side->hidden_weight[d], shape->cols, p->hidden_weight[d], h, 3 * h);
     for (size_t j = 0; j < 3 * h; j++) {
       bool joins = j < 2 * h; /* the hidden bias of n stays inside r (h U + c) */
       input_bias[j] = (float)(p->input_bias[d][j] + (joins ? p->hidden_bias[d][j] : 0));
@@ -129,7 +124,7 @@ static void fold_head(const struct shape *shape, struct scoring_side *side, cons
 static int fold_words(const struct shape *shape, struct scoring_side *side, const qe_real *embedding) {
   size_t rows = side->vocabulary->rows, width = shape->embedding;
   if (side->embedding) {
-    copy_matrix(side->embedding, shape->wide, embedding, rows, width);
+    room_copy(side->embedding, shape->wide, embedding, rows, width);
     return QE_OK;
   }
   const struct kernel *kernel = kernel_choose(NULL);
@@ -137,7 +132,7 @@ static int fold_words(const struct shape *shape, struct scoring_side *side, cons
   if (!row)
     return QE_MEMORY;
   for (size_t i = 0; i < rows; i++) {
-    copy_matrix(row, width, embedding + i * width, 1, width);
+    room_copy(row, width, embedding + i * width, 1, width);
     kernel->affine(1, width, 2 * shape->cols, row, width, side->input_weight, side->input_bias,
                    side->table + i * 2 * shape->cols);
   }
@@ -163,7 +158,7 @@ static int fold(struct birnn_scoring *scoring, qe_model *model) {
     if (fold_words(shape, &scoring->side[i], p.embedding) != QE_OK)
       return error_memory(&model->error);
   }
-  copy_matrix(scoring->head_bias, shape->outputs, bias, 1, outputs);
+  room_copy(scoring->head_bias, shape->outputs, bias, 1, outputs);
   for (size_t i = 0; i < shape->decoder; i++)
     for (size_t j = 0; j < outputs; j++)
       scoring->decoder_weight[i * shape->outputs + j] = (float)head.weight[i * head.down + j * head.right];
@@ -197,13 +192,9 @@ struct scoring *birnn_fold(qe_model *model) {
   scoring->shape = shape_of(&model->configuration);
   for (size_t i = 0; i < SIDES; i++)
     scoring->side[i].vocabulary = &model->vocabulary[i];
-  struct room room = { 0 };
-  scoring_layout(scoring, &room);
-  scoring->block = room_open(&room);
+  scoring->block = room_lay(scoring, scoring_layout);
   if (!scoring->block)
     error_memory(&model->error);
-  else
-    scoring_layout(scoring, &room);
   if (scoring->block && fold(scoring, model) == QE_OK)
     return &scoring->base;
   birnn_scoring_free(&scoring->base);

@@ -29,6 +29,7 @@ struct trie {
 };
 
 struct shared {
+  struct shape shape;
   struct sentence *sentences; /* the distinct translations of a block */
   uint32_t *sentence_of;      /* by pair */
   uint32_t *slots;            /* hash table of sentences, then of words: number + 1, 0: free */
@@ -73,7 +74,9 @@ static bool open_words(struct words *words, size_t tokens) {
   return memory_reserve((void **)&words->offset, &words->offset_room, tokens + 1, sizeof *words->offset);
 }
 
-static void lay_out(struct shared *shared, const struct shape *shape, struct room *room) {
+static void lay_out(void *owner, struct room *room) {
+  struct shared *shared = owner;
+  const struct shape *shape = &shared->shape;
   for (size_t d = 0; d < DIRECTIONS; d++)
     shared->tries[d].states = room_take(room, shared->token_room + 1, shape->state);
   shared->before = room_take(room, BATCH, shape->state);
@@ -86,12 +89,11 @@ static void lay_out(struct shared *shared, const struct shape *shape, struct roo
 
 static struct shared *shared_new(const struct shape *shape, size_t max_tokens) {
   struct shared *shared = memory_new(1, sizeof *shared);
-  struct room room = { 0 };
   if (!shared)
     return NULL;
+  shared->shape = *shape;
   shared->token_room = max_tokens > BLOCK_TOKENS ? max_tokens : BLOCK_TOKENS;
-  lay_out(shared, shape, &room);
-  shared->block = room_open(&room);
+  shared->block = room_lay(shared, lay_out);
   bool whole = take(shared->block != NULL, &shared->sentences, BLOCK_PAIRS, sizeof *shared->sentences);
   whole = take(whole, &shared->sentence_of, BLOCK_PAIRS, sizeof *shared->sentence_of);
   whole = take(whole, &shared->slots, table_size(shared->token_room), sizeof *shared->slots);
@@ -103,7 +105,6 @@ static struct shared *shared_new(const struct shape *shape, size_t max_tokens) {
     shared_free(shared);
     return NULL;
   }
-  lay_out(shared, shape, &room);
   return shared;
 }
 
@@ -302,7 +303,7 @@ static int encode_block(struct birnn_work *work, const qe_scorer *scorer) {
   const struct shape *shape = &birnn_scoring(scorer)->shape;
   const struct scoring_side *side = &birnn_scoring(scorer)->side[QE_TARGET];
   struct shared *shared = work->shared;
-  if (merge_words(shared) != QE_OK || !work_reserve(work, shape, shared->tokens.count))
+  if (merge_words(shared) != QE_OK || !work_reserve(work, shared->tokens.count))
     return QE_MEMORY;
   work_inputs(work, shape, side, scorer->kernel, &shared->words);
   for (size_t d = 0; d < DIRECTIONS; d++) {

@@ -6,7 +6,9 @@
 
 /* ---- one side of one pair ---- */
 
-static void work_fixed_layout(struct birnn_work *work, const struct shape *shape, struct room *room) {
+static void work_fixed_layout(void *owner, struct room *room) {
+  struct birnn_work *work = owner;
+  const struct shape *shape = &work->shape;
   work->zeros = room_take(room, shape->state, 1);
   work->inner = room_take(room, shape->cols + KERNEL_LANES, 1);
   work->gates = room_take(room, 2 * shape->hidden + KERNEL_LANES, 1);
@@ -15,8 +17,10 @@ static void work_fixed_layout(struct birnn_work *work, const struct shape *shape
   work->part = room_take(room, shape->outputs, 1);
 }
 
-static void work_tokens_layout(struct birnn_work *work, const struct shape *shape, size_t tokens,
-                               struct room *room) {
+static void work_tokens_layout(void *owner, struct room *room) {
+  struct birnn_work *work = owner;
+  const struct shape *shape = &work->shape;
+  const size_t tokens = work->tokens;
   work->mean = room_take(room, tokens, shape->wide);
   work->gate_inputs = room_take(room, tokens, 2 * shape->cols);
   room_take(room, KERNEL_LANES, 1); /* kernels read that far */
@@ -38,18 +42,14 @@ void birnn_work_free(struct work *base) {
 
 struct work *birnn_work_new(const struct scoring *scoring) {
   struct birnn_work *work = memory_new(1, sizeof *work);
-  struct room room = { 0 };
   if (!work)
     return NULL;
   work->shape = ((const struct birnn_scoring *)scoring)->shape;
-  work_fixed_layout(work, &work->shape, &room);
-  work->fixed_block = room_open(&room);
-  if (!work->fixed_block) {
-    memory_free(work);
-    return NULL;
-  }
-  work_fixed_layout(work, &work->shape, &room);
-  return &work->base;
+  work->fixed_block = room_lay(work, work_fixed_layout);
+  if (work->fixed_block)
+    return &work->base;
+  memory_free(work);
+  return NULL;
 }
 
 bool birnn_work_fits(const struct work *work, const struct scoring *scoring) {
@@ -57,23 +57,19 @@ bool birnn_work_fits(const struct work *work, const struct scoring *scoring) {
                 sizeof(struct shape)) == 0;
 }
 
-bool work_reserve(struct birnn_work *work, const struct shape *shape, size_t tokens) {
+bool work_reserve(struct birnn_work *work, size_t tokens) {
   enum { FEWEST = 64 };
   if (tokens <= work->tokens)
     return true;
-  size_t grown = tokens < FEWEST ? FEWEST : tokens + tokens / 2;
-  struct room room = { 0 };
-  work_tokens_layout(work, shape, grown, &room);
-  void *block = room_open(&room);
-  const float **input = memory_new(grown, DIRECTIONS * sizeof *input);
+  work->tokens = tokens < FEWEST ? FEWEST : tokens + tokens / 2;
   memory_free(work->tokens_block);
   memory_free((void *)work->input);
-  work->tokens_block = block;
-  work->input = input;
-  work->tokens = block && input ? grown : 0;
-  if (work->tokens > 0)
-    work_tokens_layout(work, shape, grown, &room);
-  return work->tokens > 0;
+  work->tokens_block = room_lay(work, work_tokens_layout);
+  work->input = memory_new(work->tokens, DIRECTIONS * sizeof *work->input);
+  if (work->tokens_block && work->input)
+    return true;
+  work->tokens = 0;
+  return false;
 }
 
 void work_inputs(struct birnn_work *work, const struct shape *shape, const struct scoring_side *side,
@@ -116,7 +112,7 @@ int work_side(struct birnn_work *work, const qe_scorer *scorer, size_t side, qe_
   *tokens = work->words.count;
   if (*tokens == 0)
     return QE_OK;
-  if (!work_reserve(work, &scoring->shape, *tokens))
+  if (!work_reserve(work, *tokens))
     return QE_MEMORY;
   encode(work, &scoring->shape, &scoring->side[side], scorer->kernel);
   return QE_OK;

@@ -66,7 +66,7 @@ bool birnn_work_fits(const struct work *work, const struct scoring *scoring);
 void birnn_work_free(struct work *work);
 void birnn_score(qe_scorer *scorer, struct work *work, size_t first, size_t end);
 /* Room for so many tokens, in the arrays of `work` that have one per token. */
-bool work_reserve(struct birnn_work *work, const struct shape *shape, size_t tokens);
+bool work_reserve(struct birnn_work *work, size_t tokens);
 /* Points input[] at the gate inputs of every word, once per direction; there is room. */
 void work_inputs(struct birnn_work *work, const struct shape *shape, const struct scoring_side *side,
                  const struct kernel *kernel, const struct words *words);

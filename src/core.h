@@ -118,6 +118,8 @@ uint32_t tape_generation(const qe_tape *tape);
 struct error *tape_error(qe_tape *tape);
 /* sequence.c: offsets rise from 0 to `rows`; a failure is recorded under the operation's name. */
 bool segments_fit(qe_tape *tape, const char *operation, qe_segments segments, size_t rows);
+/* offset[0 .. count], from 0 on, in the arena, where backward still finds it when the caller's is gone. NULL: recorded. */
+uint32_t *offsets_keep(qe_tape *tape, const uint32_t *offset, size_t count);
 
 /* ---- params.c ----
 ** Gradients of parameters arrive in lanes: lane 0 is the gradient block itself, further lanes belong to the shards

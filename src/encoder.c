@@ -13,7 +13,7 @@
 
 /* ---- parameters ---- */
 
-const char *encoder_layer_matrix(size_t number, const struct configuration *c, size_t *rows, size_t *cols) {
+static const char *layer_matrix(size_t number, const struct configuration *c, size_t *rows, size_t *cols) {
   static const char *const names[] = {
     "query.weight",  "query.bias",  "key.weight",     "key.bias",       "value.weight", "value.bias",
     "output.weight", "output.bias", "attention.gain", "attention.bias", "inner.weight", "inner.bias",
@@ -26,11 +26,11 @@ const char *encoder_layer_matrix(size_t number, const struct configuration *c, s
 }
 
 static int add_layer(qe_model *model, size_t layer) {
-  char group[ENCODER_NAME];
+  char group[32];
   snprintf(group, sizeof group, "layer%zu", layer + 1);
   for (size_t i = 0; i < LAYER_MATRICES; i++) {
     size_t rows, cols;
-    const char *name = encoder_layer_matrix(i, &model->configuration, &rows, &cols);
+    const char *name = layer_matrix(i, &model->configuration, &rows, &cols);
     if (architecture_add(model, group, name, rows, cols, 0) != QE_OK)
       return model->error.status;
   }
@@ -330,12 +330,9 @@ static size_t side_tokens(const struct shard *shard, size_t side) {
 
 static bool text_rows_new(const struct shard *shard, size_t side, struct text_rows *text) {
   const uint32_t *offset = shard->sides[side]->words.offset + shard->first;
-  uint32_t *copy = tape_alloc(shard->tape, shard->count + 1, sizeof *copy);
   text->row = tape_alloc(shard->tape, side_tokens(shard, side), sizeof *text->row);
-  for (size_t i = 0; copy && i <= shard->count; i++)
-    copy[i] = offset[i] - offset[0];
-  text->segments = (qe_segments){ copy, (uint32_t)shard->count };
-  return copy && text->row;
+  text->segments = (qe_segments){ offsets_keep(shard->tape, offset, shard->count), (uint32_t)shard->count };
+  return text->segments.offset && text->row;
 }
 
 static bool pack(const struct shard *shard, struct packed *packed) {

@@ -55,8 +55,4 @@ enum { FEATURES = 4 };
 /* A joint sequence: <s> prefix source </s> </s> target </s>; a separate one: <s> prefix text </s>. */
 enum { JOINT_SPECIAL = 4, SEPARATE_SPECIAL = 2 };
 
-/* The name of a matrix: its group and what comes after the dot. */
-enum { ENCODER_NAME = 32 };
-const char *encoder_layer_matrix(size_t number, const struct configuration *c, size_t *rows, size_t *cols);
-
 #endif

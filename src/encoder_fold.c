@@ -4,13 +4,6 @@
 */
 #include "encoder_score.h"
 
-void encoder_panels(float *to, const float *from, size_t stride, size_t rows, size_t cols) {
-  for (size_t first = 0; first < cols; first += KERNEL_LANES)
-    for (size_t i = 0; i < rows; i++)
-      for (size_t j = first; j < first + KERNEL_LANES; j++)
-        *to++ = j < cols ? from[i * stride + j] : 0.0f;
-}
-
 /* ---- layout ---- */
 
 static void layer_layout(const struct encoder_shape *s, struct encoder_weights *layer, struct room *room) {
@@ -26,7 +19,8 @@ static void layer_layout(const struct encoder_shape *s, struct encoder_weights *
     *rows[i] = room_take(room, 1, s->wide);
 }
 
-static void scoring_layout(struct encoder_scoring *scoring, struct room *room) {
+static void scoring_layout(void *owner, struct room *room) {
+  struct encoder_scoring *scoring = owner;
   const struct encoder_shape *s = &scoring->shape;
   const struct configuration *c = &scoring->configuration;
   scoring->word = room_take(room, c->vocabulary[0].rows, s->wide);
@@ -52,12 +46,6 @@ static const qe_real *matrix(qe_model *model, size_t number) {
   return qe_params_matrix(model->params, number);
 }
 
-static void copy_rows(float *to, size_t stride, const qe_real *from, size_t rows, size_t cols) {
-  for (size_t i = 0; i < rows; i++)
-    for (size_t j = 0; j < cols; j++)
-      to[i * stride + j] = (float)from[i * cols + j];
-}
-
 static void panels(float *to, const qe_real *from, size_t rows, size_t cols) {
   for (size_t first = 0; first < cols; first += KERNEL_LANES)
     for (size_t i = 0; i < rows; i++, to += KERNEL_LANES)
@@ -79,22 +67,22 @@ static void fold_layer(const struct encoder_shape *s, struct encoder_weights *la
                { layer->bias, LAYER_BIAS } };
   for (size_t i = 0; i < 3; i++) {
     panels(layer->mixing + i * s->width * s->wide, matrix(model, first + QUERY + 2 * i), s->width, s->width);
-    copy_rows(layer->mixing_bias + i * s->wide, 0, matrix(model, first + QUERY_BIAS + 2 * i), 1, s->width);
+    room_copy(layer->mixing_bias + i * s->wide, 0, matrix(model, first + QUERY_BIAS + 2 * i), 1, s->width);
   }
   panels(layer->output, matrix(model, first + OUTPUT), s->width, s->width);
   panels(layer->inner, matrix(model, first + INNER), s->width, s->inner);
-  copy_rows(layer->inner_bias, 0, matrix(model, first + INNER_BIAS), 1, s->inner);
+  room_copy(layer->inner_bias, 0, matrix(model, first + INNER_BIAS), 1, s->inner);
   panels(layer->outer, matrix(model, first + OUTER), s->inner, s->width);
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-    copy_rows(rows[i].to, 0, matrix(model, first + rows[i].matrix), 1, s->width);
+    room_copy(rows[i].to, 0, matrix(model, first + rows[i].matrix), 1, s->width);
 }
 
 static void fold_alignment(struct encoder_scoring *scoring, qe_model *model) {
   const struct encoder_shape *s = &scoring->shape;
   const size_t first = encoder_alignment(&scoring->configuration);
-  copy_rows(scoring->center, s->wide, matrix(model, first + CENTER), 2 * s->aligned, s->width);
-  copy_rows(scoring->feature_scale, 0, matrix(model, first + FEATURE_SCALE), 1, FEATURES * s->aligned);
-  copy_rows(scoring->feature_shift, 0, matrix(model, first + FEATURE_SHIFT), 1, FEATURES * s->aligned);
+  room_copy(scoring->center, s->wide, matrix(model, first + CENTER), 2 * s->aligned, s->width);
+  room_copy(scoring->feature_scale, 0, matrix(model, first + FEATURE_SCALE), 1, FEATURES * s->aligned);
+  room_copy(scoring->feature_shift, 0, matrix(model, first + FEATURE_SHIFT), 1, FEATURES * s->aligned);
 }
 
 /* Many bins are stored by bins. */
@@ -109,23 +97,23 @@ static int fold_head(struct encoder_scoring *scoring, qe_model *model) {
   for (size_t i = 0; i < inputs; i++)
     for (size_t j = 0; j < outputs; j++)
       scoring->head[i * s->outputs + j] = (float)weight[many ? j * inputs + i : i * outputs + j];
-  copy_rows(scoring->head_bias, 0, bias, 1, outputs);
+  room_copy(scoring->head_bias, 0, bias, 1, outputs);
   return QE_OK;
 }
 
 static int fold(struct encoder_scoring *scoring, qe_model *model) {
   const struct encoder_shape *s = &scoring->shape;
   const struct configuration *c = &scoring->configuration;
-  copy_rows(scoring->word, s->wide, matrix(model, WORD), c->vocabulary[0].rows, s->width);
-  copy_rows(scoring->position, s->wide, matrix(model, POSITION), c->encoder.positions, s->width);
-  copy_rows(scoring->type, 0, matrix(model, TYPE), 1, s->width);
-  copy_rows(scoring->gain, 0, matrix(model, EMBEDDING_GAIN), 1, s->width);
-  copy_rows(scoring->bias, 0, matrix(model, EMBEDDING_BIAS), 1, s->width);
+  room_copy(scoring->word, s->wide, matrix(model, WORD), c->vocabulary[0].rows, s->width);
+  room_copy(scoring->position, s->wide, matrix(model, POSITION), c->encoder.positions, s->width);
+  room_copy(scoring->type, 0, matrix(model, TYPE), 1, s->width);
+  room_copy(scoring->gain, 0, matrix(model, EMBEDDING_GAIN), 1, s->width);
+  room_copy(scoring->bias, 0, matrix(model, EMBEDDING_BIAS), 1, s->width);
   for (size_t i = 0; i < s->layers; i++)
     fold_layer(s, &scoring->layer[i], model, i);
   if (s->joint) {
     panels(scoring->pooler, matrix(model, encoder_pooler(c) + POOLER), 3 * s->width, s->width);
-    copy_rows(scoring->pooler_bias, 0, matrix(model, encoder_pooler(c) + POOLER_BIAS), 1, s->width);
+    room_copy(scoring->pooler_bias, 0, matrix(model, encoder_pooler(c) + POOLER_BIAS), 1, s->width);
   }
   if (s->aligned > 0)
     fold_alignment(scoring, model);
@@ -164,7 +152,6 @@ void encoder_scoring_free(struct scoring *base) {
 
 struct scoring *encoder_fold(qe_model *model) {
   struct encoder_scoring *scoring = memory_new(1, sizeof *scoring);
-  struct room room = { 0 };
   if (!scoring) {
     error_memory(&model->error);
     return NULL;
@@ -172,14 +159,9 @@ struct scoring *encoder_fold(qe_model *model) {
   scoring->configuration = model->configuration;
   scoring->shape = shape_of(&model->configuration);
   scoring->layer = memory_new(scoring->shape.layers, sizeof *scoring->layer);
-  if (scoring->layer) {
-    scoring_layout(scoring, &room);
-    scoring->block = room_open(&room);
-  }
+  scoring->block = scoring->layer ? room_lay(scoring, scoring_layout) : NULL;
   if (!scoring->block)
     error_memory(&model->error);
-  else
-    scoring_layout(scoring, &room);
   if (scoring->block && fold(scoring, model) == QE_OK)
     return &scoring->base;
   encoder_scoring_free(&scoring->base);

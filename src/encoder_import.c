@@ -17,6 +17,7 @@ struct importing {
   qe_model *model;
   const char *folder;
   char *config, *pieces, *weights; /* the files' bytes */
+  size_t weights_size;
   struct safetensors tensors;
   struct unigram unigram;
   bool *kept;         /* pieces, NULL: all */
@@ -277,10 +278,11 @@ static int add_choices(struct importing *import, json_t *architecture, const cha
   json_decref(choices);
   if (error->status != QE_OK)
     return error->status;
-  if (!json_object_get(architecture, "alignment"))
+  const json_t *alignment = json_object_get(architecture, "alignment");
+  const bool joint = json_is_true(json_object_get(architecture, "joint"));
+  if (!alignment || json_is_true(alignment))
     json_object_set_new(architecture, "alignment",
-                        json_is_true(json_object_get(architecture, "joint")) ? json_array()
-                                                                             : usual_alignment(architecture));
+                        !alignment && joint ? json_array() : usual_alignment(architecture));
   return QE_OK;
 }
 
@@ -320,6 +322,7 @@ static int open_files(struct importing *import, json_t *architecture) {
   if (in_file(import, "sentencepiece.bpe.model") != QE_OK ||
       read_file(import, "model.safetensors", most_weights, &import->weights, &text) != QE_OK)
     return error->status;
+  import->weights_size = text.size;
   if (safetensors_open(&import->tensors, text, error) == QE_OK)
     find_names(import);
   return in_file(import, "model.safetensors");
@@ -334,6 +337,15 @@ static int check_rows(struct importing *import) {
                    import->folder, pieces, import->rows);
 }
 
+/* The manifest says which weights these are. */
+static int name_weights(struct importing *import) {
+  char hex[65];
+  qe_sha256(import->weights, import->weights_size, hex);
+  return json_object_set_new(import->model->manifest, "encoder", json_pack("{s:s}", "sha256", hex)) == 0
+             ? QE_OK
+             : error_memory(&import->model->error);
+}
+
 static int fill_model(struct importing *import, qe_rng *rng) {
   qe_model *model = import->model;
   struct unigram unigram = { 0 };
@@ -343,7 +355,7 @@ static int fill_model(struct importing *import, qe_rng *rng) {
   if (vocabulary_pieces(&model->vocabulary[0], &unigram) != QE_OK ||
       vocabulary_copy(&model->vocabulary[1], &model->vocabulary[0]) != QE_OK)
     return error_memory(&model->error);
-  if (model_start_manifest(model) != QE_OK || model_parameters(model) != QE_OK)
+  if (model_start_manifest(model) != QE_OK || name_weights(import) != QE_OK || model_parameters(model) != QE_OK)
     return model->error.status;
   model->configuration.architecture->start(model, rng);
   read_weights(import, pieces);

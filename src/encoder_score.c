@@ -64,8 +64,11 @@ static size_t attention_room(const struct encoder_shape *s, size_t rows) {
   return padded(rows) * (s->head + rows + s->head_wide) + rows * s->head_wide;
 }
 
-static void work_layout(struct encoder_work *work, size_t rows, size_t longest, struct room *room) {
+/* Half of the rows are the longest sequence that there is room for. */
+static void work_layout(void *owner, struct room *room) {
+  struct encoder_work *work = owner;
   const struct encoder_shape *s = &work->shape;
+  const size_t rows = work->row_room, longest = rows / 2;
   const size_t inner = rows * s->inner_stride,
                matching = 2 * longest * s->wide + padded(longest) * (s->wide + longest);
   const size_t attention = attention_room(s, longest);
@@ -101,13 +104,11 @@ static bool work_reserve(struct encoder_work *work) {
     return false;
   if (need <= work->row_room)
     return true;
-  struct room room = { 0 };
-  work_layout(work, need, need / 2, &room);
   memory_free(work->block);
-  work->block = room_open(&room);
-  work->row_room = work->block ? need : 0;
-  if (work->block)
-    work_layout(work, need, need / 2, &room);
+  work->row_room = need;
+  work->block = room_lay(work, work_layout);
+  if (!work->block)
+    work->row_room = 0;
   return work->block != NULL;
 }
 
@@ -200,6 +201,14 @@ static void turn_keys(float *panels, const float *keys, size_t stride, size_t co
         panels[j] = first + j < count ? keys[(first + j) * stride + k] : 0.0f;
 }
 
+/* Values of one head as panels, the last one filled with zeros. */
+static void lay_values(float *to, const float *from, size_t stride, size_t rows, size_t cols) {
+  for (size_t first = 0; first < cols; first += KERNEL_LANES)
+    for (size_t i = 0; i < rows; i++)
+      for (size_t j = first; j < first + KERNEL_LANES; j++)
+        *to++ = j < cols ? from[i * stride + j] : 0.0f;
+}
+
 static void attend_head(struct encoder_work *work, const struct encoder_scoring *scoring,
                         const struct kernel *kernel, struct span span, size_t head) {
   const struct encoder_shape *s = &scoring->shape;
@@ -212,7 +221,7 @@ static void attend_head(struct encoder_work *work, const struct encoder_scoring 
   const float scale = 1.0f / __builtin_sqrtf((float)s->head);
   for (size_t i = 0; i < count; i++)
     kernel->softmax(count, scale, scores + i * room);
-  encoder_panels(values, query + 2 * s->wide, stride, count, s->head);
+  lay_values(values, query + 2 * s->wide, stride, count, s->head);
   kernel->product(count, count, s->head_wide, scores, room, values, scoring->zeros, result, s->head_wide);
   for (size_t i = 0; i < count; i++)
     memcpy(work->mixed + (span.first + i) * s->stride + head * s->head, result + i * s->head_wide,

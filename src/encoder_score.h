@@ -38,8 +38,6 @@ struct encoder_scoring {
 /* ---- encoder_fold.c ---- */
 struct scoring *encoder_fold(qe_model *model);
 void encoder_scoring_free(struct scoring *scoring);
-/* rows x cols from a matrix whose rows are `stride` apart -> panels, the last one filled with zeros. */
-void encoder_panels(float *to, const float *from, size_t stride, size_t rows, size_t cols);
 
 /* ---- encoder_score.c ---- */
 struct work *encoder_work_new(const struct scoring *scoring);

@@ -472,31 +472,40 @@ static void own_counts(const struct table *table, const struct texts sides[2], f
   }
 }
 
-static bool same_word(const struct texts *side, size_t a, size_t b) {
-  const uint32_t one = a < side->used ? side->ids[a] : EMPTY, other = b < side->used ? side->ids[b] : EMPTY;
-  return (a < side->used) == (b < side->used) && one == other;
+/* The first place of the same word. */
+static size_t first_place(const struct texts *side, size_t i) {
+  size_t first = 0;
+  while (first < i && side->ids[first] != side->ids[i])
+    first++;
+  return first;
 }
 
-/* Sum of what the pair gave to the entry (given n, word m), words that are the same included; `m` = rows: to all. */
-static double own_sum(const struct texts sides[2], const float *own, size_t m, size_t n) {
+/* Counts of words that occur more than once move to where both occurred first. */
+static void join_same(const struct texts sides[2], float *own) {
   const size_t rows = sides[1].used, cols = sides[0].used + 1;
-  double sum = 0;
-  for (size_t i = 0; i < rows; i++)
-    if (m == rows || sides[1].ids[i] == sides[1].ids[m])
-      for (size_t j = 0; j < cols; j++)
-        sum += same_word(&sides[0], j, n) ? (double)own[i * cols + j] : 0;
-  return sum;
+  for (size_t m = 0; m < rows; m++)
+    for (size_t n = 0; n < cols; n++) {
+      const size_t to = first_place(&sides[1], m) * cols + (n < sides[0].used ? first_place(&sides[0], n) : n);
+      if (to == m * cols + n)
+        continue;
+      own[to] += own[m * cols + n];
+      own[m * cols + n] = 0;
+    }
 }
 
 static void fill_matrix(const struct table *table, const struct texts sides[2], const float *own,
                         struct lexicon_matrix *matrix) {
   for (size_t n = 0; n < matrix->cols; n++) {
-    const uint32_t row = n < sides[0].used ? sides[0].ids[n] : EMPTY;
-    const bool unknown = n < sides[0].used && row == EMPTY;
-    const double own_total = own ? own_sum(sides, own, matrix->rows, n) : 0;
+    const bool empty = n == sides[0].used;
+    const uint32_t row = empty ? EMPTY : sides[0].ids[n];
+    const size_t column = empty ? n : first_place(&sides[0], n);
+    double own_total = 0;
+    for (size_t m = 0; own && m < matrix->rows; m++)
+      own_total += (double)own[m * matrix->cols + column];
     for (size_t m = 0; m < matrix->rows; m++) {
-      const size_t entry = unknown || sides[1].ids[m] == EMPTY ? SIZE_MAX : find(table, row, sides[1].ids[m]);
-      const double taken = own && entry != SIZE_MAX ? own_sum(sides, own, m, n) : 0;
+      const bool unknown = (!empty && row == EMPTY) || sides[1].ids[m] == EMPTY;
+      const size_t entry = unknown ? SIZE_MAX : find(table, row, sides[1].ids[m]);
+      const double taken = own ? (double)own[first_place(&sides[1], m) * matrix->cols + column] : 0;
       matrix->t[m * matrix->cols + n] = entry == SIZE_MAX ? 0 : probability(table, row, entry, taken, own_total);
     }
   }
@@ -517,8 +526,10 @@ int lexicon_pair(const qe_lexicon *lexicon, qe_side given, const qe_pair *pair, 
     status = QE_MEMORY;
   if (status == QE_OK && counted && !(own = memory_new(matrix->rows * matrix->cols, sizeof *own)))
     status = QE_MEMORY;
-  if (own)
+  if (own) {
     own_counts(&lexicon->table[given], sides, own);
+    join_same(sides, own);
+  }
   if (status == QE_OK)
     fill_matrix(&lexicon->table[given], sides, own, matrix);
   memory_free(own);

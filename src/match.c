@@ -65,13 +65,6 @@ static void match_forward(struct node *node, struct match *match, qe_real *produ
   }
 }
 
-static uint32_t *offsets_copy(qe_tape *tape, qe_segments segments) {
-  uint32_t *copy = tape_alloc(tape, (size_t)segments.count + 1, sizeof *copy);
-  if (copy)
-    memcpy(copy, segments.offset, ((size_t)segments.count + 1) * sizeof *copy);
-  return copy;
-}
-
 static size_t largest_block(const struct match *match) {
   size_t largest = 0;
   for (size_t s = 0; s < match->segments; s++) {
@@ -100,7 +93,8 @@ qe_tensor qe_best_match(qe_tensor a, qe_tensor b, qe_segments a_segments, qe_seg
   struct match *match = node ? tape_alloc(tape, 1, sizeof *match) : NULL;
   if (!match)
     return QE_NONE;
-  *match = (struct match){ offsets_copy(tape, a_segments), offsets_copy(tape, b_segments), a_segments.count,
+  *match = (struct match){ offsets_keep(tape, a_segments.offset, a_segments.count),
+                           offsets_keep(tape, b_segments.offset, b_segments.count), a_segments.count,
                            tape_alloc(tape, inputs[0]->rows, sizeof *match->best) };
   qe_real *products =
       match->a && match->b && match->best ? tape_alloc(tape, largest_block(match), sizeof *products) : NULL;

@@ -737,9 +737,10 @@ QE_API int qe_model_create(qe_model *model, const char *configuration, const qe_
 ** model.safetensors, sentencepiece.bpe.model (unigram). `configuration` holds what those do not say, e.g.
 **   {"alignment":[7,11],"joint":false,"prefix":"query: ","max_tokens":200,"dropout":0.1,"head":"sigmoid","bins":0}
 ** alignment: each text is encoded alone and the states after these layers are aligned by cosine; joint: both are encoded
-** as one sequence and pooled; either or both. Without a word about either: the last layer and the middle one's next are
-** aligned, whose mean cosine is the score until somebody trains the head. `corpus` (may be NULL): only pieces that its
-** texts use are kept. Pooler and head are drawn from `rng`. */
+** as one sequence and pooled; either or both. "alignment":true, or not a word about either: of 12 layers 7 and 11 are
+** aligned, of others those in like places, whose mean cosine is the score until somebody trains the head. `corpus`
+** (may be NULL): only pieces that its texts use are kept. Pooler and head are drawn from `rng`. The manifest's "encoder"
+** names the sha256 of model.safetensors. */
 QE_API int qe_model_import(qe_model *model, const char *folder, const char *configuration, const qe_dataset *corpus,
                            qe_rng *rng);
 /* A model like `from` but for what `configuration` says (of an encoder: its forms and head), an object with keys of

@@ -59,7 +59,11 @@ static inline size_t padded(size_t count) {
   return (count + KERNEL_LANES - 1) / KERNEL_LANES * KERNEL_LANES;
 }
 float *room_take(struct room *room, size_t rows, size_t cols);
-void *
-room_open(struct room *room); /* zeroed memory for what was counted; the room then starts over, with pointers */
+/* Takes all arrays of its owner, in the same order each time. */
+typedef void room_layout(void *owner, struct room *room);
+/* One zeroed block with the owner's arrays pointing into it, to memory_free; NULL: no memory, and they point nowhere. */
+void *room_lay(void *owner, room_layout *layout);
+/* rows x cols into an array whose rows are `stride` apart. */
+void room_copy(float *to, size_t stride, const qe_real *from, size_t rows, size_t cols);
 
 #endif

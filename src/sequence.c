@@ -36,17 +36,20 @@ bool segments_fit(qe_tape *tape, const char *name, qe_segments segments, size_t 
   return false;
 }
 
+uint32_t *offsets_keep(qe_tape *tape, const uint32_t *offset, size_t count) {
+  uint32_t *copy = tape_alloc(tape, count + 1, sizeof *copy);
+  for (size_t i = 0; copy && i <= count; i++)
+    copy[i] = offset[i] - offset[0];
+  return copy;
+}
+
 static struct sequence *sequence_new(qe_tape *tape, qe_segments segments) {
   struct sequence *sequence = tape_alloc(tape, 1, sizeof *sequence);
-  const size_t offsets = (size_t)segments.count + 1;
   if (!sequence)
     return NULL;
   *sequence = (struct sequence){ .count = segments.count };
-  sequence->offset = tape_alloc(tape, offsets, sizeof *sequence->offset);
-  if (!sequence->offset)
-    return NULL;
-  memcpy(sequence->offset, segments.offset, offsets * sizeof *sequence->offset);
-  return sequence;
+  sequence->offset = offsets_keep(tape, segments.offset, segments.count);
+  return sequence->offset ? sequence : NULL;
 }
 
 /* A node of one input with its sequence in extra; NULL: recorded. */

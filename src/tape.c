@@ -1,9 +1,9 @@
 /*
 ** tape.c - matrices recorded as they are computed. A tape is a list of nodes in the order of their computation, so
 ** that a walk from the last to the first meets every node after all nodes that used it. Nodes, values and gradients
-** live in an arena: chunks that reset rewinds, and makes one of, without giving memory back (and poisons under AddressSanitizer). Handles
-** carry the tape's generation, which reset advances; a handle of another generation is refused. The first error
-** stays until reset, and every op after it returns QE_NONE. The file knows no operation but leaves.
+** live in an arena: chunks that reset rewinds, and makes one of, without giving memory back (and poisons under
+** AddressSanitizer). Handles carry the tape's generation, which reset advances; a handle of another generation is refused.
+** The first error stays until reset, and every op after it returns QE_NONE. The file knows no operation but leaves.
 */
 #include "core.h"
 

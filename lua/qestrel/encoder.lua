@@ -6,15 +6,23 @@ local rows = require "qestrel.rows"
 
 local encoder = {}
 
-local function layers_of(list)
+--- The ways to read a pair.
+encoder.FORMS = {
+  joint = { joint = true, alignment = false },
+  alignment = { joint = false, alignment = true },
+  both = { joint = true, alignment = true },
+}
+
+--- Layers of a list like "7,11".
+-- @return array, or nil and a message
+function encoder.layers_of(list)
   local layers = {}
   for number in list:gmatch "[^,]+" do
-    layers[#layers + 1] = math.tointeger(tonumber(number)) or error(("--layers=%s: not like 7,11"):format(list), 0)
+    layers[#layers + 1] = math.tointeger(tonumber(number))
+    if not layers[#layers] then return nil, "expected layers like 7,11" end
   end
   return layers
 end
-
-local FORMS = { joint = { true, false }, alignment = { false, true }, both = { true, true } }
 
 -- The most pieces of a side that its positions have room for.
 local function most_tokens(architecture, joint)
@@ -27,23 +35,19 @@ end
 function encoder.derive(run)
   local o = run.options
   if o.encoder == "" then error("give --encoder=FILE.qe, made by qestrel import", 0) end
-  local form = FORMS[o.form] or error(("--form=%s: none of joint, alignment, both"):format(o.form), 0)
+  local form = encoder.FORMS[o.form] or error(("--form=%s: none of joint, alignment, both"):format(o.form), 0)
+  local layers = encoder.layers_of(o.layers) or error(("--layers=%s: not like 7,11"):format(o.layers), 0)
   local model, problem = qe.open(o.encoder)
   if not model then error(problem, 0) end
   local architecture = model:manifest().architecture
   if architecture.name ~= "encoder" then error(o.encoder .. ": no encoder", 0) end
   local student
   student, problem = model:derive({
-    joint = form[1], alignment = form[2] and layers_of(o.layers) or qe.json.array {}, dropout = o.dropout,
+    joint = form.joint, alignment = form.alignment and layers or qe.json.array {}, dropout = o.dropout,
     bins = o.bins, decoder_inputs = o.decoder and 4 or 0,
-    max_tokens = o.max_tokens > 0 and o.max_tokens or most_tokens(architecture, form[1]),
+    max_tokens = o.max_tokens > 0 and o.max_tokens or most_tokens(architecture, form.joint),
   }, run.train, run:rng "student")
   return student or error(problem, 0)
-end
-
---- How many layers the student has.
-function encoder.layers(run)
-  return run.student:manifest().architecture.layers
 end
 
 local CENTER_ROWS, CENTER_BATCH = 1024, 16
@@ -80,8 +84,8 @@ function encoder.center(run)
   if #layers > 0 then student:params():set_matrix("alignment.center", values) end
 end
 
---- Sets the rates of the run's optimiser: frozen layers and the tables of words and positions do not move, the head
--- moves faster.
+--- Sets the rates of the run's optimiser: frozen layers do not move (the embeddings are the first), the head moves
+-- faster.
 function encoder.rates(run)
   local frozen = run.options.frozen
   for _, name in ipairs(run.student:params():names()) do

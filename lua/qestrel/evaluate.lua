@@ -1,6 +1,7 @@
 --- Measures of predictions against human scores, with bootstrap intervals.
 -- @module qestrel.evaluate
 local qe = require "qestrel"
+local taps = require "qestrel.taps"
 
 local evaluate = {}
 
@@ -56,7 +57,7 @@ local SHARE, ENCODER_SHARE = 256, 16 -- a pass keeps all that its layers compute
 -- @param options (optional) of the passes, see model:forward
 function evaluate.passes(model, data, pool, visit, options)
   local tape <close> = qe.tape(pool)
-  local share = model:manifest().architecture.name == "encoder" and ENCODER_SHARE or SHARE
+  local share = taps.layers(model) and ENCODER_SHARE or SHARE
   for first = 1, data:rows(), share do
     local rows = {}
     for row = first, math.min(first + share - 1, data:rows()) do rows[#rows + 1] = row end

@@ -23,6 +23,8 @@ for words in '"layers": 2' '"pieces": 31' '"name": "encoder"' '"from": "bert"'; 
   grep -q "$words" out || fail "inspect does not show $words"
 done
 "$QESTREL" verify encoder.qe > out || fail "verify: $(cat out)"
+"$QESTREL" import bert -o both.qe --form=both || fail "import of both forms, layers as usual"
+"$QESTREL" inspect both.qe | tr -d ' \n' | grep -q '"alignment":\[1\]' || fail "the usual layers of two"
 printf 'ka lo\tsu te\n\tsu\nlo lo lo\t\n' > pairs
 "$QESTREL" score -m encoder.qe < pairs > one || fail "score"
 [ "$(wc -l < one)" = 3 ] || fail "three pairs, $(wc -l < one) scores"

@@ -1,23 +1,13 @@
 --- qestrel import
 local qe = require "qestrel"
+local encoder = require "qestrel.encoder"
 local golden = require "qestrel.golden"
 local lines = require "qestrel.lines"
 
 local command = { summary = "Make a model of a pretrained encoder (a folder of Hugging Face)." }
 
-local FORMS = { alignment = true, joint = true, both = true }
-
-local function layers_of(text)
-  local list = {}
-  for number in text:gmatch "[^,]+" do
-    list[#list + 1] = math.tointeger(tonumber(number))
-    if not list[#list] then return nil, "expected layers like 7,11" end
-  end
-  return list
-end
-
 local function form_of(text)
-  return FORMS[text] and text, "expected alignment, joint or both"
+  return encoder.FORMS[text] and text, "expected alignment, joint or both"
 end
 
 function command.configure(parser)
@@ -25,7 +15,7 @@ function command.configure(parser)
   parser:option("-o --output", "The archive to write."):argname("MODEL.qe"):count "1"
   parser:option("--form", "How it reads a pair: alignment (each text alone), joint (one sequence) or both.")
     :argname("FORM"):convert(form_of):default "alignment"
-  parser:option("--layers", "Layers whose states are aligned, e.g. 7,11."):argname("LIST"):convert(layers_of)
+  parser:option("--layers", "Layers whose states are aligned, e.g. 7,11."):argname("LIST"):convert(encoder.layers_of)
   parser:option("--prefix", "What every sequence begins with, e.g. \"query: \" for E5."):argname("TEXT"):default ""
   parser:option("--max-tokens", "Pieces that are read of a text; as many as there are positions for.")
     :argname("N"):convert(math.tointeger)
@@ -56,10 +46,9 @@ local function read_corpus(paths)
 end
 
 local function configuration_of(arguments)
-  local joint = arguments.form ~= "alignment"
-  return { joint = joint, prefix = arguments.prefix, max_tokens = arguments.max_tokens,
-           alignment = arguments.form == "joint" and qe.json.array {} or arguments.layers
-             or arguments.form == "both" and qe.json.array { 7, 11 } or nil }
+  local form = encoder.FORMS[arguments.form]
+  return { joint = form.joint, prefix = arguments.prefix, max_tokens = arguments.max_tokens,
+           alignment = form.alignment and (arguments.layers or true) or qe.json.array {} }
 end
 
 local CARD = [[# %s
@@ -72,19 +61,15 @@ model.safetensors %s.
 local UNTRAINED = [[Nobody has trained its head. Its score is the mean cosine of every piece's best match on the other
 side, by the states of %s: higher is better, but it is no z-score. `qestrel train teacher` makes an estimator of it.]]
 
-local function sha256_of(path)
-  local text, problem = lines.text(path)
-  return text and qe.sha256(text), problem
-end
-
 local function licence_of(arguments)
   if arguments.licence then return lines.text(arguments.licence) end
   return lines.text(arguments.folder .. "/LICENSE")
     or "Not stated: the licence of these weights is that of the folder they were imported from.\n"
 end
 
-local function describe(model, arguments, sha256, licence)
-  local architecture = model:manifest().architecture
+local function describe(model, arguments, licence)
+  local manifest = model:manifest()
+  local architecture, sha256 = manifest.architecture, manifest.encoder.sha256
   local name = arguments.folder:match "([^/]+)/*$" or arguments.folder
   local untrained = UNTRAINED:format(
     #architecture.alignment > 0 and "layers " .. table.concat(architecture.alignment, ", ") or "a random head")
@@ -98,16 +83,14 @@ local function describe(model, arguments, sha256, licence)
 end
 
 function command.run(arguments)
-  local corpus, model, licence, sha256, problem
+  local corpus, model, licence, problem
   corpus, problem = read_corpus(arguments.vocabulary_from)
   if corpus == false then return 1, problem end
   model, problem = qe.import(arguments.folder, configuration_of(arguments), corpus, qe.rng(arguments.seed, "import"))
   if not model then return 1, problem end
   licence, problem = licence_of(arguments)
   if not licence then return 1, problem end
-  sha256, problem = sha256_of(arguments.folder .. "/model.safetensors")
-  if not sha256 then return 1, problem end
-  describe(model, arguments, sha256, licence)
+  describe(model, arguments, licence)
   model:set_licence(licence)
   model:set_golden(golden)
   model:round(arguments.storage)

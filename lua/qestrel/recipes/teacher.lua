@@ -10,6 +10,7 @@ local distance = require "qestrel.distance"
 local encoder = require "qestrel.encoder"
 local package_model = require "qestrel.package"
 local pool = require "qestrel.pool"
+local taps = require "qestrel.taps"
 
 local teacher = {
   name = "teacher",
@@ -48,7 +49,7 @@ function teacher.setup(run)
   run:scale_column("gold", "target")
   if o.form ~= "joint" then encoder.center(run) end
   if o.cache and o.form == "joint" and o.frozen > 1 then
-    run.cached = encoder.cached(run, math.min(o.frozen - 1, encoder.layers(run)))
+    run.cached = encoder.cached(run, math.min(o.frozen - 1, taps.layers(run.student)))
   end
   if o.warmup == 0 then o.warmup = o.epochs * #run.rows // o.batch // 10 end
 end
