@@ -246,6 +246,12 @@ static int model_forward(lua_State *L) {
   return pass->value.tape ? 1 : raise_tape(L, tape);
 }
 
+static int model_take(lua_State *L) {
+  qe_model *model = check_model(L, 1);
+  lua_pushinteger(L, (lua_Integer)qe_model_take(model, check_model(L, 2)));
+  return 1;
+}
+
 static int pass_tap(lua_State *L) {
   const char *name = check_text(L, 2);
   const struct pass *pass = luaL_checkudata(L, 1, PASS);
@@ -258,6 +264,7 @@ void open_model(lua_State *L) {
   static const luaL_Reg methods[] = { { "params", model_params },
                                       { "copy", model_copy },
                                       { "derive", model_derive },
+                                      { "take", model_take },
                                       { "prepare", model_prepare },
                                       { "forward", model_forward },
                                       { "taps", model_taps },

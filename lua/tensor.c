@@ -406,6 +406,28 @@ static int tensor_best_match(lua_State *L) {
   return push_result(L, qe_best_match(check_tensor(L, 1), b, own, other), 1);
 }
 
+static int tensor_pairwise(lua_State *L) {
+  const qe_segments table = check_segments(L, 3), other = check_segments(L, 4);
+  const qe_segments own = lua_istable(L, 3) ? table : check_segments(L, 3);
+  const qe_tensor b = check_tensor(L, 2);
+  return push_result(L, qe_pairwise(check_tensor(L, 1), b, own, other), 1);
+}
+
+static int tensor_look(lua_State *L) {
+  const qe_segments table = check_segments(L, 3), other = check_segments(L, 4);
+  const qe_segments own = lua_istable(L, 3) ? table : check_segments(L, 3);
+  const qe_tensor values = check_tensor(L, 2);
+  return push_result(L, qe_look(check_tensor(L, 1), values, own, other, lua_toboolean(L, 5)), 1);
+}
+
+static int tensor_of_words(lua_State *L) {
+  static const char *const sides[] = { "source", "target", NULL };
+  const int side = luaL_checkoption(L, 3, NULL, sides);
+  qe_batch *batch = check_batch(L, 2);
+  const qe_model *from = check_model(L, 4), *to = check_model(L, 5);
+  return push_result(L, qe_states_of_words(check_tensor(L, 1), batch, (qe_side)side, from, to), 1);
+}
+
 /* ---- the whole surface ---- */
 
 static const luaL_Reg methods[] = { { "rows", tensor_rows },
@@ -442,6 +464,9 @@ static const luaL_Reg methods[] = { { "rows", tensor_rows },
                                     { "attention_pool", tensor_attention_pool },
                                     { "attention", tensor_attention },
                                     { "best_match", tensor_best_match },
+                                    { "of_words", tensor_of_words },
+                                    { "pairwise", tensor_pairwise },
+                                    { "look", tensor_look },
                                     { NULL, NULL } };
 static const luaL_Reg operators[] = { { "__add", tensor_add }, { "__sub", tensor_sub },   { "__mul", tensor_mul },
                                       { "__div", tensor_div }, { "__unm", tensor_minus }, { NULL, NULL } };

@@ -35,6 +35,7 @@ struct architecture {
   int (*dump)(const struct configuration *configuration, json_t *object); /* sets them; -1: no memory */
 
   /* model.c and package.c */
+  bool counts;                        /* it reads evidence, which its archives have as a member */
   int (*parameters)(qe_model *model); /* adds the matrices, zero */
   void (*start)(qe_model *model, qe_rng *rng);
   size_t (*least_cells)(
@@ -55,13 +56,18 @@ struct architecture {
   void (*work_free)(struct work *work);
   score_pairs *score, *score_list; /* the latter knows that candidates of one source stand together */
 };
-extern const struct architecture birnn, encoder;
+extern const struct architecture birnn, encoder, aligned_student;
 
 /* ---- head.c: from what a model found out to a score, on a tape ---- */
 int head_parameters(qe_model *model, size_t inputs); /* adds head.weight and head.bias */
 void head_start(qe_model *model, qe_rng *rng);
 /* `pooled` (and the decoder's statistics) -> taps inputs, logits, score. */
 void head_forward(struct shard *shard, qe_tensor pooled);
+
+/* ---- words.c: embeddings of words, on a tape ---- */
+qe_segments words_of(const struct shard *shard, size_t side);
+/* Those that were given, or rows of the parameter with number `table`. */
+qe_tensor words_embed(const struct shard *shard, size_t side, size_t table);
 
 /* ---- what the files of several kinds share ---- */
 int architecture_add(qe_model *model, const char *group, const char *name, size_t rows, size_t cols, int sparse);

@@ -9,7 +9,7 @@
 #include "transcendental.h"
 
 VECTOR_CLONES
-static void softmax_in_place(qe_real *x, size_t count) {
+void softmax_row(qe_real *x, size_t count) {
   qe_real most = x[0], sum = 0;
   for (size_t i = 1; i < count; i++)
     most = x[i] > most ? x[i] : most;
@@ -21,8 +21,7 @@ static void softmax_in_place(qe_real *x, size_t count) {
     x[i] /= sum;
 }
 
-/* From gradients of softmax results to those of its arguments, in place. */
-static void softmax_backward(qe_real *g, const qe_real *weight, size_t count) {
+void softmax_row_backward(qe_real *g, const qe_real *weight, size_t count) {
   qe_real mean = 0;
   for (size_t i = 0; i < count; i++)
     mean += weight[i] * g[i];
@@ -66,7 +65,7 @@ static void pooling_backward(struct node *node) {
       continue;
     for (size_t t = first; t < end; t++)
       g[t] = dot(out_g, values->x + t * cols, cols);
-    softmax_backward(g + first, pooling->weight + first, end - first);
+    softmax_row_backward(g + first, pooling->weight + first, end - first);
     add_scaled(logits_g + first, g + first, 1, end - first);
   }
 }
@@ -82,7 +81,7 @@ static void pooling_forward(struct node *node, const struct pooling *pooling) {
     if (first == end)
       continue;
     memcpy(pooling->weight + first, logits->x + first, (end - first) * sizeof *logits->x);
-    softmax_in_place(pooling->weight + first, end - first);
+    softmax_row(pooling->weight + first, end - first);
     for (size_t t = first; t < end; t++)
       add_scaled(node->x + i * cols, values->x + t * cols, pooling->weight[t], cols);
   }
@@ -144,7 +143,7 @@ static void block_forward(const struct node *node, const struct block *block, qe
   blas_gemm(QE_NT, block->queries, block->keys, block->width, block->scale, query, block->stride, key,
             block->stride, 0, weight, block->keys);
   for (size_t i = 0; i < block->queries; i++)
-    softmax_in_place(weight + i * block->keys, block->keys);
+    softmax_row(weight + i * block->keys, block->keys);
   blas_gemm(QE_NN, block->queries, block->width, block->keys, 1, weight, block->keys, value, block->stride, 0,
             node->x + block->query_corner, block->stride);
 }
@@ -162,7 +161,7 @@ static void block_backward(const struct node *node, const struct block *block, c
     return;
   blas_gemm(QE_NT, queries, keys, width, 1, out_g, stride, value, stride, 0, g, keys);
   for (size_t i = 0; i < queries; i++)
-    softmax_backward(g + i * keys, weight + i * keys, keys);
+    softmax_row_backward(g + i * keys, weight + i * keys, keys);
   if (input_g[0])
     blas_gemm(QE_NN, queries, width, keys, block->scale, g, keys, key, stride, 1, input_g[0] + block->query_corner,
               stride);

@@ -109,24 +109,6 @@ static int dump(const struct configuration *c, json_t *object) {
 
 /* ---- forward ---- */
 
-static qe_segments segments_from(qe_tape *tape, const uint32_t *offset, size_t count) {
-  return (qe_segments){ offsets_keep(tape, offset, count), (uint32_t)count };
-}
-
-static qe_tensor embed(qe_tape *tape, qe_model *model, size_t side, const struct side *input, size_t first,
-                       size_t count) {
-  const uint32_t word = input->words.offset[first], words = input->words.offset[first + count] - word;
-  const uint32_t id = input->bags.offset[word], ids = input->bags.offset[word + words] - id;
-  qe_segments bags = segments_from(tape, input->bags.offset + word, words);
-  uint32_t *copy = tape_alloc(tape, ids, sizeof *copy);
-  if (!bags.offset || !copy)
-    return QE_NONE;
-  if (ids > 0)
-    memcpy(copy, input->ids + id, ids * sizeof *copy);
-  qe_tensor table = qe_param(tape, model->params, side * SIDE_MATRICES + EMBEDDING);
-  return model->vocabulary[side].kind == VOCABULARY_WORDS ? qe_gather(table, copy, ids) : qe_bag(table, copy, bags);
-}
-
 static qe_tensor gru(qe_tape *tape, qe_model *model, size_t first, qe_tensor x, qe_segments words, int reversed) {
   qe_tensor weights[4];
   for (size_t i = 0; i < 4; i++)
@@ -140,9 +122,8 @@ static qe_tensor encode(struct shard *shard, size_t side, qe_rng *dropout) {
   qe_model *model = shard->model;
   const size_t first = side * SIDE_MATRICES;
   qe_tensor *taps = shard->taps + TAP_OWN + 5 * side;
-  qe_segments words = segments_from(tape, shard->sides[side]->words.offset + shard->first, shard->count);
-  taps[0] = shard->given[side].tape ? shard->given[side]
-                                    : embed(tape, model, side, shard->sides[side], shard->first, shard->count);
+  const qe_segments words = words_of(shard, side);
+  taps[0] = words_embed(shard, side, first + EMBEDDING);
   qe_tensor directions[2] = { gru(tape, model, first + FORWARD, taps[0], words, 0),
                               gru(tape, model, first + BACKWARD, taps[0], words, 1) };
   taps[1] = qe_beside(directions, 2);

@@ -118,8 +118,14 @@ uint32_t tape_generation(const qe_tape *tape);
 struct error *tape_error(qe_tape *tape);
 /* sequence.c: offsets rise from 0 to `rows`; a failure is recorded under the operation's name. */
 bool segments_fit(qe_tape *tape, const char *operation, qe_segments segments, size_t rows);
+bool segments_rise(qe_tape *tape, const char *operation, qe_segments segments); /* to anywhere */
 /* offset[0 .. count], from 0 on, in the arena, where backward still finds it when the caller's is gone. NULL: recorded. */
 uint32_t *offsets_keep(qe_tape *tape, const uint32_t *offset, size_t count);
+
+/* ---- attention.c ---- */
+void softmax_row(qe_real *x, size_t count); /* at least one */
+/* From gradients of softmax results to those of its arguments, in place. */
+void softmax_row_backward(qe_real *g, const qe_real *weight, size_t count);
 
 /* ---- params.c ----
 ** Gradients of parameters arrive in lanes: lane 0 is the gradient block itself, further lanes belong to the shards

@@ -46,13 +46,6 @@ static const qe_real *matrix(qe_model *model, size_t number) {
   return qe_params_matrix(model->params, number);
 }
 
-static void panels(float *to, const qe_real *from, size_t rows, size_t cols) {
-  for (size_t first = 0; first < cols; first += KERNEL_LANES)
-    for (size_t i = 0; i < rows; i++, to += KERNEL_LANES)
-      for (size_t j = first; j < first + KERNEL_LANES && j < cols; j++)
-        to[j - first] = (float)from[i * cols + j];
-}
-
 static void fold_layer(const struct encoder_shape *s, struct encoder_weights *layer, qe_model *model,
                        size_t number) {
   const size_t first = encoder_layer(number);
@@ -66,13 +59,13 @@ static void fold_layer(const struct encoder_shape *s, struct encoder_weights *la
                { layer->gain, LAYER_GAIN },
                { layer->bias, LAYER_BIAS } };
   for (size_t i = 0; i < 3; i++) {
-    panels(layer->mixing + i * s->width * s->wide, matrix(model, first + QUERY + 2 * i), s->width, s->width);
+    room_panels(layer->mixing + i * s->width * s->wide, matrix(model, first + QUERY + 2 * i), s->width, s->width);
     room_copy(layer->mixing_bias + i * s->wide, 0, matrix(model, first + QUERY_BIAS + 2 * i), 1, s->width);
   }
-  panels(layer->output, matrix(model, first + OUTPUT), s->width, s->width);
-  panels(layer->inner, matrix(model, first + INNER), s->width, s->inner);
+  room_panels(layer->output, matrix(model, first + OUTPUT), s->width, s->width);
+  room_panels(layer->inner, matrix(model, first + INNER), s->width, s->inner);
   room_copy(layer->inner_bias, 0, matrix(model, first + INNER_BIAS), 1, s->inner);
-  panels(layer->outer, matrix(model, first + OUTER), s->inner, s->width);
+  room_panels(layer->outer, matrix(model, first + OUTER), s->inner, s->width);
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
     room_copy(rows[i].to, 0, matrix(model, first + rows[i].matrix), 1, s->width);
 }
@@ -83,22 +76,6 @@ static void fold_alignment(struct encoder_scoring *scoring, qe_model *model) {
   room_copy(scoring->center, s->wide, matrix(model, first + CENTER), 2 * s->aligned, s->width);
   room_copy(scoring->feature_scale, 0, matrix(model, first + FEATURE_SCALE), 1, FEATURES * s->aligned);
   room_copy(scoring->feature_shift, 0, matrix(model, first + FEATURE_SHIFT), 1, FEATURES * s->aligned);
-}
-
-/* Many bins are stored by bins. */
-static int fold_head(struct encoder_scoring *scoring, qe_model *model) {
-  const struct encoder_shape *s = &scoring->shape;
-  const size_t outputs = s->bins ? s->bins : 1, inputs = s->pooled + s->decoder;
-  const bool many = many_bins(&model->configuration);
-  const qe_real *weight = architecture_matrix(model, "head", "weight");
-  const qe_real *bias = architecture_matrix(model, "head", "bias");
-  if (!weight || !bias)
-    return model->error.status;
-  for (size_t i = 0; i < inputs; i++)
-    for (size_t j = 0; j < outputs; j++)
-      scoring->head[i * s->outputs + j] = (float)weight[many ? j * inputs + i : i * outputs + j];
-  room_copy(scoring->head_bias, 0, bias, 1, outputs);
-  return QE_OK;
 }
 
 static int fold(struct encoder_scoring *scoring, qe_model *model) {
@@ -112,12 +89,12 @@ static int fold(struct encoder_scoring *scoring, qe_model *model) {
   for (size_t i = 0; i < s->layers; i++)
     fold_layer(s, &scoring->layer[i], model, i);
   if (s->joint) {
-    panels(scoring->pooler, matrix(model, encoder_pooler(c) + POOLER), 3 * s->width, s->width);
+    room_panels(scoring->pooler, matrix(model, encoder_pooler(c) + POOLER), 3 * s->width, s->width);
     room_copy(scoring->pooler_bias, 0, matrix(model, encoder_pooler(c) + POOLER_BIAS), 1, s->width);
   }
   if (s->aligned > 0)
     fold_alignment(scoring, model);
-  return fold_head(scoring, model);
+  return room_head(model, s->pooled + s->decoder, s->outputs, scoring->head, scoring->head_bias);
 }
 
 static struct encoder_shape shape_of(const struct configuration *c) {

@@ -193,22 +193,6 @@ static void embed(struct encoder_work *work, const struct encoder_scoring *scori
                (float)scoring->configuration.encoder.epsilon);
 }
 
-/* Keys of one head as panels: KERNEL_LANES keys beside each other for every number they have. */
-static void turn_keys(float *panels, const float *keys, size_t stride, size_t count, size_t depth) {
-  for (size_t first = 0; first < count; first += KERNEL_LANES)
-    for (size_t k = 0; k < depth; k++, panels += KERNEL_LANES)
-      for (size_t j = 0; j < KERNEL_LANES; j++)
-        panels[j] = first + j < count ? keys[(first + j) * stride + k] : 0.0f;
-}
-
-/* Values of one head as panels, the last one filled with zeros. */
-static void lay_values(float *to, const float *from, size_t stride, size_t rows, size_t cols) {
-  for (size_t first = 0; first < cols; first += KERNEL_LANES)
-    for (size_t i = 0; i < rows; i++)
-      for (size_t j = first; j < first + KERNEL_LANES; j++)
-        *to++ = j < cols ? from[i * stride + j] : 0.0f;
-}
-
 static void attend_head(struct encoder_work *work, const struct encoder_scoring *scoring,
                         const struct kernel *kernel, struct span span, size_t head) {
   const struct encoder_shape *s = &scoring->shape;
@@ -216,12 +200,12 @@ static void attend_head(struct encoder_work *work, const struct encoder_scoring 
   const float *query = work->mixing + span.first * stride + head * s->head;
   float *keys = work->inner, *scores = keys + room * s->head, *values = scores + count * room;
   float *result = values + count * s->head_wide;
-  turn_keys(keys, query + s->wide, stride, count, s->head);
+  panels_turned(keys, query + s->wide, stride, count, s->head);
   kernel->product(count, s->head, room, query, stride, keys, scoring->zeros, scores, room);
   const float scale = 1.0f / __builtin_sqrtf((float)s->head);
   for (size_t i = 0; i < count; i++)
     kernel->softmax(count, scale, scores + i * room);
-  lay_values(values, query + 2 * s->wide, stride, count, s->head);
+  panels_of(values, query + 2 * s->wide, stride, count, s->head);
   kernel->product(count, count, s->head_wide, scores, room, values, scoring->zeros, result, s->head_wide);
   for (size_t i = 0; i < count; i++)
     memcpy(work->mixed + (span.first + i) * s->stride + head * s->head, result + i * s->head_wide,
@@ -264,7 +248,7 @@ static void match(const struct encoder_shape *s, const struct kernel *kernel, co
                   size_t own_count, const float *other, size_t other_count, float *scratch, float features[2]) {
   const size_t room = padded(other_count);
   float *panels = scratch, *cosines = panels + room * s->wide, sum = 0.0f, lacking = 0.0f;
-  turn_keys(panels, other, s->wide, other_count, s->wide);
+  panels_turned(panels, other, s->wide, other_count, s->wide);
   kernel->product(own_count, s->wide, room, own, s->wide, panels, zeros, cosines, room);
   for (size_t i = 0; i < own_count; i++) {
     float best = other_count > 0 ? cosines[i * room] : 0.0f;

@@ -30,6 +30,7 @@ void model_clear(qe_model *model) {
   golden_free(model);
   for (int side = 0; side < 2; side++)
     vocabulary_free(&model->vocabulary[side]);
+  evidence_release(model->evidence);
   scoring_free(model->scoring);
   qe_params_free(model->params);
   json_decref(model->manifest);
@@ -104,6 +105,15 @@ static int make_vocabulary(qe_model *model, qe_side side, const qe_dataset *data
   return status;
 }
 
+static int count_evidence(qe_model *model, const qe_dataset *data) {
+  if (!model->configuration.architecture->counts)
+    return QE_OK;
+  if (!data || qe_dataset_rows(data) == 0)
+    return error_set(&model->error, QE_USE, "a model of this kind needs data to count words on");
+  model->evidence = evidence_count(data, model->configuration.max_tokens, &model->error);
+  return model->error.status;
+}
+
 /* Manifest of a model that nobody has described yet. */
 int model_start_manifest(qe_model *model) {
   model->manifest = json_pack("{s:{s:s, s:s, s:f, s:f}, s:{s:f, s:f}}", "score", "type", "z-score", "direction",
@@ -146,8 +156,8 @@ static int create(qe_model *model, const char *configuration, const qe_dataset *
   int status = configuration_parse(&model->configuration, object, &model->error);
   json_decref(object);
   if (status != QE_OK || make_vocabulary(model, QE_SOURCE, data) != QE_OK ||
-      make_vocabulary(model, QE_TARGET, data) != QE_OK || model_start_manifest(model) != QE_OK ||
-      model_parameters(model) != QE_OK)
+      make_vocabulary(model, QE_TARGET, data) != QE_OK || count_evidence(model, data) != QE_OK ||
+      model_start_manifest(model) != QE_OK || model_parameters(model) != QE_OK)
     return model->error.status;
   model->configuration.architecture->start(model, rng);
   if (data && model->configuration.decoder_inputs)
@@ -182,6 +192,7 @@ static int copy_parts(qe_model *model, const qe_model *from) {
   for (int side = 0; side < 2; side++)
     if (vocabulary_copy(&model->vocabulary[side], &from->vocabulary[side]) != QE_OK)
       return error_memory(&model->error);
+  model->evidence = evidence_hold(from->evidence);
   model->manifest = json_deep_copy(from->manifest);
   model->card = copy_text(from->card);
   model->licence = copy_text(from->licence);
@@ -229,16 +240,24 @@ static int change_configuration(qe_model *model, const qe_model *from, const cha
   return model->error.status;
 }
 
-static void copy_same(qe_params *to, qe_params *from) {
+static size_t copy_same(qe_params *to, qe_params *from) {
+  size_t taken = 0;
   for (size_t i = 0; i < qe_params_count(from); i++) {
     size_t rows, cols, own_rows, own_cols;
     const int own = qe_params_find(to, qe_params_name(from, i, &rows, &cols));
     if (own < 0)
       continue;
     qe_params_name(to, (size_t)own, &own_rows, &own_cols);
-    if (rows == own_rows && cols == own_cols)
-      memcpy(qe_params_matrix(to, (size_t)own), qe_params_matrix(from, i), rows * cols * sizeof(qe_real));
+    if (rows != own_rows || cols != own_cols)
+      continue;
+    memcpy(qe_params_matrix(to, (size_t)own), qe_params_matrix(from, i), rows * cols * sizeof(qe_real));
+    taken++;
   }
+  return taken;
+}
+
+size_t qe_model_take(qe_model *model, qe_model *from) {
+  return model->params && from->params && model != from ? copy_same(model->params, from->params) : 0;
 }
 
 static bool same_vocabularies(const struct configuration *a, const struct configuration *b) {

@@ -4,6 +4,7 @@
 #ifndef QE_MODEL_H
 #define QE_MODEL_H
 #include "data.h"
+#include "evidence.h"
 
 #include <jansson.h>
 
@@ -27,6 +28,10 @@ struct configuration {
     struct {
       size_t embedding, hidden, attention; /* widths; states are 2 hidden wide */
     } birnn;
+    struct {
+      size_t embedding, states, comparison, hidden; /* widths */
+      size_t window;                                /* neighbours of a word on either side that it is known by */
+    } aligned;
     struct {
       size_t width, layers, heads, inner; /* inner: of the feed-forward part */
       size_t positions, first_position;   /* rows of that table; the row of a text's first piece */
@@ -61,10 +66,11 @@ struct qe_model {
   struct error error;
   struct configuration configuration;
   struct vocabulary vocabulary[2];
-  qe_params *params;   /* NULL: the model is empty */
-  json_t *manifest;    /* what describes it: all keys but those that saving makes */
-  char *manifest_text; /* what qe_model_manifest returned last */
-  char *taps;          /* their names, separated by spaces */
+  struct evidence *evidence; /* NULL: this kind reads none */
+  qe_params *params;         /* NULL: the model is empty */
+  json_t *manifest;          /* what describes it: all keys but those that saving makes */
+  char *manifest_text;       /* what qe_model_manifest returned last */
+  char *taps;                /* their names, separated by spaces */
   char *card, *licence;
   qe_pair *golden;      /* owned copies */
   float *golden_scores; /* as the archive promised them; NULL for a model that was not opened */

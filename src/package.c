@@ -1,6 +1,6 @@
 /*
 ** package.c - a model as an archive and back. The members, in this order: FORMAT, manifest.json, weights.bin,
-** vocab.source and vocab.target (of words only) or vocab.pieces, MODEL_CARD.md, LICENSE. Opening believes nothing:
+** vocab.source and vocab.target (of words only) or vocab.pieces, evidence.bin (of what was counted), MODEL_CARD.md, LICENSE. Opening believes nothing:
 ** every member must be listed with its sha256, every byte accounted for, and the golden pairs must score, bit for bit,
 ** what the manifest promises. A model is whole or empty, never half read.
 */
@@ -16,6 +16,7 @@ static const char *vocabulary_member(enum vocabulary_kind kind, int side) {
     return side == QE_SOURCE ? "vocab.pieces" : NULL;
   return kind == VOCABULARY_NGRAMS ? NULL : side == QE_SOURCE ? "vocab.source" : "vocab.target";
 }
+#define EVIDENCE_MEMBER "evidence.bin"
 enum { MOST_MANIFEST = 1 << 20, DEFAULT_LIMIT = 1 << 30 };
 
 /* ---- save ---- */
@@ -46,6 +47,18 @@ static int add_vocabulary(qe_model *model, qe_archive *archive, int side) {
   if (status != QE_OK)
     return error_memory(&model->error);
   status = qe_archive_add(archive, name, bytes, size);
+  memory_free(bytes);
+  return status == QE_OK ? QE_OK : archive_failed(model, archive);
+}
+
+static int add_evidence(qe_model *model, qe_archive *archive) {
+  char *bytes;
+  size_t size;
+  if (!model->evidence)
+    return QE_OK;
+  if (evidence_write(model->evidence, &bytes, &size) != QE_OK)
+    return error_memory(&model->error);
+  int status = qe_archive_add(archive, EVIDENCE_MEMBER, bytes, size);
   memory_free(bytes);
   return status == QE_OK ? QE_OK : archive_failed(model, archive);
 }
@@ -96,7 +109,8 @@ static int add_manifest(qe_model *model, qe_archive *archive, const qe_archive *
 /* The manifest lists the members after it, so those are gathered in `others` first. */
 static int fill(qe_model *model, qe_archive *archive, qe_archive *others, const float *golden_scores) {
   if (add_weights(model, others) != QE_OK || add_vocabulary(model, others, 0) != QE_OK ||
-      add_vocabulary(model, others, 1) != QE_OK || add_text(model, others, "MODEL_CARD.md", model->card) != QE_OK ||
+      add_vocabulary(model, others, 1) != QE_OK || add_evidence(model, others) != QE_OK ||
+      add_text(model, others, "MODEL_CARD.md", model->card) != QE_OK ||
       add_text(model, others, "LICENSE", model->licence) != QE_OK ||
       add_manifest(model, archive, others, golden_scores) != QE_OK)
     return model->error.status;
@@ -160,6 +174,8 @@ static int check_order(const qe_model *model, const qe_archive *archive, struct 
   for (int side = 0; side < 2; side++)
     if (vocabulary_member(model->configuration.vocabulary[side].kind, side))
       expected[count++] = vocabulary_member(model->configuration.vocabulary[side].kind, side);
+  if (model->configuration.architecture->counts)
+    expected[count++] = EVIDENCE_MEMBER;
   expected[count++] = "MODEL_CARD.md";
   expected[count++] = "LICENSE";
   for (size_t i = 0; i < count; i++) {
@@ -214,6 +230,13 @@ static int read_vocabulary(qe_model *model, const qe_archive *archive, int side)
              : vocabulary_parse(&model->vocabulary[side], member, choice->rows, choice->lowercase, &model->error);
 }
 
+static int read_evidence(qe_model *model, const qe_archive *archive) {
+  const int member = qe_archive_find(archive, EVIDENCE_MEMBER);
+  if (model->configuration.architecture->counts)
+    model->evidence = evidence_parse(qe_archive_member(archive, (size_t)member), &model->error);
+  return model->error.status;
+}
+
 /* A matrix is only made when the member is big enough to fill it (int8: one byte a value), so that a small archive
 ** cannot ask for much memory. */
 static int check_size(const qe_model *model, qe_text weights, struct error *error) {
@@ -239,7 +262,8 @@ static int read_members(qe_model *model, const qe_archive *archive, const json_t
       check_order(model, archive, &model->error) != QE_OK ||
       manifest_check_members(manifest, archive, &model->error) != QE_OK ||
       read_vocabulary(model, archive, 0) != QE_OK || read_vocabulary(model, archive, 1) != QE_OK ||
-      read_parameters(model, archive) != QE_OK || manifest_read_model(model, manifest) != QE_OK)
+      read_evidence(model, archive) != QE_OK || read_parameters(model, archive) != QE_OK ||
+      manifest_read_model(model, manifest) != QE_OK)
     return model->error.status;
   if (!storage || strcmp(storage, model->storage) != 0)
     return error_set(&model->error, QE_FORMAT, "manifest.json: \"storage\" is not \"%s\", which weights.bin holds",

@@ -658,6 +658,13 @@ QE_API qe_tensor qe_attention(qe_tensor query, qe_tensor key, qe_tensor value, s
 /* Row i of a, in segment s: its largest inner product with a row of b's segment s (as many segments); 0 where that is
 ** empty. -> rows of a x 1; the first of equals gets the gradient. */
 QE_API qe_tensor qe_best_match(qe_tensor a, qe_tensor b, qe_segments a_segments, qe_segments b_segments);
+/* Inner products of every row of a with every row of b in the same segment -> cells x 1: segment by segment, in it by
+** rows of a, then of b. */
+QE_API qe_tensor qe_pairwise(qe_tensor a, qe_tensor b, qe_segments a_segments, qe_segments b_segments);
+/* Cells as qe_pairwise lays them, as logits: every row of a gets the sum of b's rows (`values`), weighted by a softmax over
+** its cells; turned: every row of b that of a's rows. Rows with nothing to look at get zeros. */
+QE_API qe_tensor qe_look(qe_tensor cells, qe_tensor values, qe_segments a_segments, qe_segments b_segments,
+                         int turned);
 
 /* ------------------------------------------------------------------------------------------------------------
 ** Ring 6: train
@@ -748,6 +755,8 @@ QE_API int qe_model_import(qe_model *model, const char *folder, const char *conf
 ** are standardised on `data`, where it is not NULL. */
 QE_API int qe_model_derive(qe_model *model, qe_model *from, const char *configuration, const qe_dataset *data,
                            qe_rng *rng);
+/* Takes over the matrices of another model that this one has, too, by name and shape. Returns how many those were. */
+QE_API size_t qe_model_take(qe_model *model, qe_model *from);
 QE_API qe_params *qe_model_params(qe_model *model); /* belongs to the model */
 /* A second model of the same configuration, vocabularies and values. */
 QE_API int qe_model_copy(qe_model *model, qe_model *from);
@@ -774,10 +783,16 @@ typedef struct qe_pass_options {
 QE_API qe_pass qe_model_forward(qe_tape *tape, qe_model *model, qe_batch *batch, const qe_pass_options *options);
 /* A named intermediate of all shards, in batch order; a use error names the taps that exist. All kinds: "score" (0..1),
 ** "logits" (bins, or the one logit), "pooled", "inputs" (of the head: pooled and the decoder's). birnn, per side:
-** "source.embedding", ".states", ".projected", ".attention", ".pooled". encoder, per side: "source.layerN", tokens x
+** "source.embedding", ".states", ".projected", ".attention", ".pooled". aligned, per side: "source.embedding", ".context", ".states",
+** ".seen" (what a word sees of the other side), ".compared"; and "alignment", logits as qe_pairwise lays them, the words of
+** the translation first. encoder, per side: "source.layerN", tokens x
 ** width, N = 0 the embeddings, of the text encoded alone where the model does that, otherwise beside the other; and
 ** "joint.layerN", where there is that form, with all its rows. */
 QE_API qe_tensor qe_pass_tap(qe_pass pass, const char *name);
+/* States of pieces (a tap of model `from`, an encoder) as states of the words that model `to` reads: the mean over the
+** pieces that cover a word; zeros where none does, because the text was cut off. -> words x width of `states`. */
+QE_API qe_tensor qe_states_of_words(qe_tensor states, qe_batch *batch, qe_side side, const qe_model *from,
+                                    const qe_model *to);
 QE_API const char *qe_model_taps(const qe_model *model); /* their names, separated by spaces */
 QE_API qe_tensor qe_batch_column(qe_tape *tape, qe_batch *batch, const char *name); /* rows x 1 constant */
 

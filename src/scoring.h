@@ -65,5 +65,12 @@ typedef void room_layout(void *owner, struct room *room);
 void *room_lay(void *owner, room_layout *layout);
 /* rows x cols into an array whose rows are `stride` apart. */
 void room_copy(float *to, size_t stride, const qe_real *from, size_t rows, size_t cols);
+/* As panels, for kernel->product: KERNEL_LANES columns of all rows, then the next columns, the last filled with zeros. */
+void room_panels(float *to, const qe_real *from, size_t rows, size_t cols);
+void panels_of(float *to, const float *from, size_t stride, size_t rows, size_t cols);
+/* Panels of the transposed matrix: `count` rows of `depth` numbers become columns. */
+void panels_turned(float *to, const float *from, size_t stride, size_t count, size_t depth);
+/* The head's matrix as inputs x outputs (padded), whichever way it is stored, and its bias; recorded where it is missing. */
+int room_head(qe_model *model, size_t inputs, size_t outputs, float *weight, float *bias);
 
 #endif

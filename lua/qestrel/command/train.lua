@@ -6,7 +6,7 @@ local train = require "qestrel.train"
 local command = { summary = "Train a student with a distillation recipe." }
 
 local SHIPPED = { "gold", "kd", "annealing", "route", "codistillation", "metadistil", "reinforced", "levels",
-                  "lipschitz", "lifelong", "branches", "states", "sampling", "teacher" }
+                  "lipschitz", "lifelong", "branches", "states", "sampling", "teacher", "vectors" }
 
 local KNOWN = { data = true, train = true, dev = true, test = true, teacher = true, seed = true, threads = true,
                 output = true, help = true, resume = true }
@@ -31,7 +31,8 @@ end
 
 -- What --help says of options: those of every recipe, and of the one that was named, or of all that are shipped.
 local function help_of(recipes)
-  local parts = { "Options of every recipe, as --name=value:\n" .. options.help(options.common) }
+  local parts = { "Options of every recipe, as --name=value:\n" .. options.help(options.common),
+                  options.students_help() }
   for _, recipe in ipairs(recipes) do
     if recipe.options then
       parts[#parts + 1] = ("Options of %s:\n%s"):format(recipe.name, options.help(recipe.options))

@@ -1,0 +1,111 @@
+--- What a pretrained encoder knows of words: states of one layer, of each text encoded alone, as means over the pieces
+-- of every word, less the mean of their side, along the axes in which they differ most.
+-- @module qestrel.vectors
+local qe = require "qestrel"
+local evaluate = require "qestrel.evaluate"
+local rows = require "qestrel.rows"
+
+local vectors = {}
+
+local SIDES, SAMPLE, ROUNDS = { "source", "target" }, 600, 40
+
+local function tap(layer, side) return ("%s.layer%d"):format(side, layer) end
+
+-- Visits the states of words of chosen rows, side by side.
+local function visit(run, encoder, data, layer, see)
+  evaluate.passes(encoder, data, run.pool, function(pass, batch, _, tape)
+    for _, side in ipairs(SIDES) do
+      see(side, pass:tap(tap(layer, side)):of_words(batch, side, encoder, run.student), batch, tape)
+    end
+  end, { no_gradient = true, no_head = true, last_layer = layer })
+end
+
+local function sample_of(run)
+  local sample, chosen = qe.dataset(), rows.sample(rows.all(run), SAMPLE, run:rng "vectors")
+  for _, row in ipairs(chosen) do
+    local source, translation = run.train:pair(row)
+    sample:append(source, translation)
+  end
+  return sample
+end
+
+local function add(list, values)
+  for i, value in ipairs(values) do list[i] = (list[i] or 0) + value end
+end
+
+-- Mean of each side, and the covariance of what is left, of all words of a sample.
+local function moments(run, encoder, layer)
+  local sums, squares, count = { source = {}, target = {} }, {}, { source = 0, target = 0 }
+  local sample <close> = sample_of(run)
+  visit(run, encoder, sample, layer, function(side, states)
+    add(sums[side], states:sum("rows"):values())
+    add(squares, states:matmul(states, "tn"):values())
+    count[side] = count[side] + states:rows()
+  end)
+  local width, all = #sums.source, count.source + count.target
+  for _, side in ipairs(SIDES) do
+    local sum, share = sums[side], 1 / math.max(count[side], 1)
+    for i = 1, width do
+      for j = 1, width do
+        local cell = (i - 1) * width + j
+        squares[cell] = squares[cell] - sum[i] * sum[j] * share
+      end
+    end
+    for i = 1, width do sum[i] = sum[i] * share end
+  end
+  for i, value in ipairs(squares) do squares[i] = value / all end
+  return sums, squares, width
+end
+
+-- Columns of a width x count matrix made orthonormal, in place (Gram-Schmidt).
+local function orthonormal(cells, width, count)
+  for j = 1, count do
+    for k = 0, j - 1 do -- k = 0 only scales, at the end of the others
+      if k > 0 then
+        local dot = 0
+        for i = 0, width - 1 do dot = dot + cells[i * count + j] * cells[i * count + k] end
+        for i = 0, width - 1 do cells[i * count + j] = cells[i * count + j] - dot * cells[i * count + k] end
+      end
+    end
+    local square = 0
+    for i = 0, width - 1 do square = square + cells[i * count + j] ^ 2 end
+    local scale = square > 0 and 1 / math.sqrt(square) or 0
+    for i = 0, width - 1 do cells[i * count + j] = cells[i * count + j] * scale end
+  end
+end
+
+--- The `count` axes of a symmetric matrix with the largest eigenvalues, as a width x count matrix (orthogonal
+-- iteration: Golub and Van Loan, section 8.2).
+function vectors.axes(matrix, width, count, rng)
+  local tape <close>, cells = qe.tape(), {}
+  for i = 1, width * count do cells[i] = rng:normal() end
+  for _ = 1, ROUNDS do
+    orthonormal(cells, width, count)
+    tape:reset()
+    cells = tape:constant(width, width, matrix):matmul(tape:constant(width, count, cells)):values()
+  end
+  orthonormal(cells, width, count)
+  return cells
+end
+
+--- For all training rows, words x count: states of words along the axes, one store per side. Their unit is such that a
+-- word's square is 1 on average.
+-- @return { source =, target = }, and the share of the variance that the axes hold
+function vectors.collect(run, encoder, layer, count)
+  local means, squares, width = moments(run, encoder, layer)
+  local axes, trace, held = vectors.axes(squares, width, count, run:rng "vectors"), 0, 0
+  local tape <close> = qe.tape()
+  local turned = tape:constant(width, count, axes)
+  local spread = tape:constant(width, width, squares):matmul(turned) * turned
+  for _, value in ipairs(spread:values()) do held = held + value end
+  for i = 1, width do trace = trace + squares[(i - 1) * width + i] end
+  for i, value in ipairs(axes) do axes[i] = value / math.sqrt(held) end
+  local stores = { source = qe.states(count), target = qe.states(count) }
+  visit(run, encoder, run.train, layer, function(side, states, batch, own)
+    local projected = (states - own:constant(1, width, means[side])):matmul(own:constant(width, count, axes))
+    assert(stores[side]:add(projected, nil, batch:segments(run.student, side), { share = 1 }))
+  end)
+  return stores, held / trace
+end
+
+return vectors

@@ -1,0 +1,328 @@
+/*
+** aligned.c - a student that aligns, on a tape. Per side: embeddings of words (means of hashed n-grams), moved by what
+** stands beside them (a residual of two linear layers over a window of words), and what counted text says of each word
+** (evidence.h) -> linear, ReLU. Each word of one side looks at all words of the other: logits are
+** learned products of states, plus a lexicon's prior and the cosine of the embeddings, each with a learned gain. A word
+** and what it saw are compared, the comparisons pooled by mean, maximum and attention; both sides and a summary of the
+** evidence -> linear, ReLU -> head.c. No recurrence and no positions: the order of words is known through windows alone.
+** (Decomposable attention: Parikh et al. 2016; comparison features: Chen et al. 2017.) aligned_score.c computes the same
+** without a tape.
+*/
+#include "aligned.h"
+
+#include <math.h>
+#include <stdio.h>
+
+static const char *const tap_names[] = {
+  "score",          "logits",        "pooled",      "inputs",          "source.embedding",
+  "source.context", "source.states", "source.seen", "source.compared", "target.embedding",
+  "target.context", "target.states", "target.seen", "target.compared", "alignment",
+};
+enum { TAPS = sizeof tap_names / sizeof *tap_names };
+enum { TAP_EMBEDDING, TAP_CONTEXT, TAP_STATES, TAP_SEEN, TAP_COMPARED, SIDE_TAPS };
+enum { TAP_ALIGNMENT = TAP_OWN + 2 * SIDE_TAPS };
+
+/* ---- parameters ---- */
+
+static int add_side(qe_model *model, const char *side, size_t rows) {
+  const struct configuration *c = &model->configuration;
+  const size_t embedding = c->aligned.embedding, states = c->aligned.states, comparison = c->aligned.comparison;
+  if (architecture_add(model, side, "embedding", rows, embedding, 1) != QE_OK ||
+      architecture_add(model, side, "mix", aligned_window(c), embedding, 0) != QE_OK ||
+      architecture_add(model, side, "mix_bias", 1, embedding, 0) != QE_OK ||
+      architecture_add(model, side, "turn", embedding, embedding, 0) != QE_OK ||
+      architecture_add(model, side, "state", aligned_state_inputs(c), states, 0) != QE_OK ||
+      architecture_add(model, side, "state_bias", 1, states, 0) != QE_OK ||
+      architecture_add(model, side, "compare", aligned_compare_inputs(c), comparison, 0) != QE_OK ||
+      architecture_add(model, side, "compare_bias", 1, comparison, 0) != QE_OK)
+    return model->error.status;
+  return architecture_add(model, side, "pool", comparison, 1, 0);
+}
+
+static int parameters(qe_model *model) {
+  const struct configuration *c = &model->configuration;
+  const size_t states = c->aligned.states, hidden = c->aligned.hidden;
+  if (add_side(model, "source", model->vocabulary[0].rows) != QE_OK ||
+      add_side(model, "target", model->vocabulary[1].rows) != QE_OK ||
+      architecture_add(model, "alignment", "query", states, states, 0) != QE_OK ||
+      architecture_add(model, "alignment", "gain", 1, GAINS, 0) != QE_OK ||
+      architecture_add(model, "hidden", "weight", aligned_pooled(c), hidden, 0) != QE_OK ||
+      architecture_add(model, "hidden", "bias", 1, hidden, 0) != QE_OK)
+    return model->error.status;
+  return head_parameters(model, hidden);
+}
+
+static void start_linear(qe_model *model, size_t weight, size_t inputs, qe_rng *rng) {
+  qe_params_uniform(model->params, weight, 1 / sqrt((double)inputs), rng);
+}
+
+/* Logits begin with what the lexicon and the embeddings know, and words with what they are alone: TURN is 0. */
+static void start(qe_model *model, qe_rng *rng) {
+  static const double embedding_sd = 0.1, gain_prior = 6, gain_cosine = 2;
+  const struct configuration *c = &model->configuration;
+  for (size_t side = 0; side < 2; side++) {
+    const size_t first = side * SIDE_MATRICES;
+    qe_params_normal(model->params, first + EMBEDDING, embedding_sd, rng);
+    for (size_t i = MIX; i <= MIX_BIAS; i++)
+      start_linear(model, first + i, aligned_window(c), rng);
+    for (size_t i = STATE; i <= STATE_BIAS; i++)
+      start_linear(model, first + i, aligned_state_inputs(c), rng);
+    for (size_t i = COMPARE; i <= COMPARE_BIAS; i++)
+      start_linear(model, first + i, aligned_compare_inputs(c), rng);
+    start_linear(model, first + POOL, c->aligned.comparison, rng);
+  }
+  start_linear(model, QUERY, c->aligned.states, rng);
+  qe_params_matrix(model->params, GAIN)[GAIN_PRIOR] = (qe_real)gain_prior;
+  qe_params_matrix(model->params, GAIN)[GAIN_COSINE] = (qe_real)gain_cosine;
+  start_linear(model, HIDDEN, aligned_pooled(c), rng);
+  start_linear(model, HIDDEN_BIAS, aligned_pooled(c), rng);
+  head_start(model, rng);
+}
+
+static size_t least_cells(const struct configuration *c) {
+  return (c->vocabulary[0].rows + (size_t)c->vocabulary[1].rows) * c->aligned.embedding +
+         2 * (aligned_window(c) + c->aligned.embedding) * c->aligned.embedding +
+         2 * (aligned_state_inputs(c) * c->aligned.states + aligned_compare_inputs(c) * c->aligned.comparison) +
+         c->aligned.states * c->aligned.states + aligned_pooled(c) * c->aligned.hidden;
+}
+
+/* ---- configuration ---- */
+
+static const char *const keys[] = { "embedding",  "window", "states",
+                                    "comparison", "hidden", CONFIGURATION_WORD_KEYS,
+                                    NULL };
+
+static int parse(struct configuration *c, const json_t *object, struct error *error) {
+  if (configuration_size(object, "embedding", 1, 1024, &c->aligned.embedding, error) != QE_OK ||
+      configuration_size(object, "window", 0, 8, &c->aligned.window, error) != QE_OK ||
+      configuration_size(object, "states", 1, 1024, &c->aligned.states, error) != QE_OK ||
+      configuration_size(object, "comparison", 1, 1024, &c->aligned.comparison, error) != QE_OK ||
+      configuration_size(object, "hidden", 1, 1024, &c->aligned.hidden, error) != QE_OK)
+    return error->status;
+  if (c->max_tokens > ALIGNED_MOST_TOKENS)
+    return error_set(error, QE_FORMAT, "architecture: max_tokens %zu, of this kind at most %d", c->max_tokens,
+                     ALIGNED_MOST_TOKENS);
+  return configuration_words(c, object, error);
+}
+
+static int dump(const struct configuration *c, json_t *object) {
+  const struct {
+    const char *key;
+    size_t value;
+  } sizes[] = { { "embedding", c->aligned.embedding },
+                { "window", c->aligned.window },
+                { "states", c->aligned.states },
+                { "comparison", c->aligned.comparison },
+                { "hidden", c->aligned.hidden } };
+  int failed = 0;
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+    failed |= json_object_set_new(object, sizes[i].key, json_integer((json_int_t)sizes[i].value));
+  return failed | configuration_dump_words(c, object);
+}
+
+/* ---- evidence, as constants ---- */
+
+struct found {
+  qe_tensor channels[2], prior, features;
+};
+
+struct gathered {
+  qe_real *channels[2], *prior, *features;
+};
+
+static bool gather_new(const struct shard *shard, struct gathered *g, const qe_segments words[2], size_t *cells) {
+  *cells = 0;
+  for (size_t i = 0; i < shard->count; i++)
+    *cells += (size_t)(words[0].offset[i + 1] - words[0].offset[i]) * (words[1].offset[i + 1] - words[1].offset[i]);
+  for (int side = 0; side < 2; side++)
+    g->channels[side] =
+        tape_alloc(shard->tape, (size_t)words[side].offset[shard->count] * CHANNELS, sizeof(qe_real));
+  g->prior = tape_alloc(shard->tape, *cells, sizeof(qe_real));
+  g->features = tape_alloc(shard->tape, shard->count * EVIDENCE_FEATURES, sizeof(qe_real));
+  return g->channels[0] && g->channels[1] && g->prior && g->features;
+}
+
+static qe_real *copy_reals(qe_real *to, const float *from, size_t count) {
+  for (size_t i = 0; i < count; i++)
+    to[i] = (qe_real)from[i];
+  return to + count;
+}
+
+struct reading {
+  struct words words[2];
+  struct evidence_pair pair;
+};
+
+static int read_row(const struct shard *shard, size_t row, struct reading *reading) {
+  const qe_pair pair = qe_dataset_pair(shard->data, shard->rows[row]);
+  const size_t most = shard->model->configuration.max_tokens;
+  int status = words_split(&reading->words[0], pair.source, most);
+  if (status == QE_OK)
+    status = words_split(&reading->words[1], pair.translation, most);
+  return status == QE_OK ? evidence_read(shard->model->evidence, &pair, reading->words, true, &reading->pair)
+                         : status;
+}
+
+static bool read_rows(const struct shard *shard, struct gathered g) {
+  struct reading reading = { 0 };
+  int status = QE_OK;
+  for (size_t row = 0; status == QE_OK && row < shard->count; row++) {
+    status = read_row(shard, row, &reading);
+    if (status != QE_OK)
+      break;
+    for (int side = 0; side < 2; side++)
+      g.channels[side] =
+          copy_reals(g.channels[side], reading.pair.channel[side], reading.pair.count[side] * CHANNELS);
+    g.prior = copy_reals(g.prior, reading.pair.prior, reading.pair.count[0] * reading.pair.count[1]);
+    g.features = copy_reals(g.features, reading.pair.features, EVIDENCE_FEATURES);
+  }
+  words_free(&reading.words[0]);
+  words_free(&reading.words[1]);
+  evidence_pair_free(&reading.pair);
+  if (status != QE_OK)
+    error_memory(tape_error(shard->tape));
+  return status == QE_OK;
+}
+
+static bool find(const struct shard *shard, const qe_segments words[2], struct found *found) {
+  struct gathered g;
+  size_t cells;
+  if (!words[0].offset || !words[1].offset || !gather_new(shard, &g, words, &cells) || !read_rows(shard, g))
+    return false;
+  for (int side = 0; side < 2; side++)
+    found->channels[side] = qe_constant(shard->tape, words[side].offset[shard->count], CHANNELS, g.channels[side]);
+  found->prior = qe_constant(shard->tape, cells, 1, g.prior);
+  found->features = qe_constant(shard->tape, shard->count, EVIDENCE_FEATURES, g.features);
+  return true;
+}
+
+/* ---- forward ---- */
+
+static qe_tensor parameter(const struct shard *shard, size_t number) {
+  return qe_param(shard->tape, shard->model->params, number);
+}
+
+static qe_tensor dropped(struct shard *shard, qe_tensor x) {
+  return qe_dropout(x, shard->model->configuration.dropout, shard->drops ? &shard->dropout : NULL);
+}
+
+static qe_tensor linear(const struct shard *shard, const qe_tensor *parts, size_t count, size_t weight) {
+  return qe_relu(
+      qe_add(qe_matmul(qe_beside(parts, count), parameter(shard, weight), QE_NN), parameter(shard, weight + 1)));
+}
+
+/* Everything between words and pooled comparisons. */
+struct sides {
+  qe_segments words[2];
+  qe_tensor direction[2], channels[2], states[2];
+};
+
+/* Words moved by their neighbours. */
+static qe_tensor move(const struct shard *shard, size_t side, qe_tensor x, qe_segments words) {
+  const size_t window = shard->model->configuration.aligned.window;
+  const qe_tensor around = qe_window(x, words, window, window);
+  return qe_add(x, qe_matmul(linear(shard, &around, 1, side * SIDE_MATRICES + MIX),
+                             parameter(shard, side * SIDE_MATRICES + TURN), QE_NN));
+}
+
+static void make_states(struct shard *shard, struct sides *s, const struct found *found) {
+  for (size_t side = 0; side < 2; side++) {
+    qe_tensor *taps = shard->taps + TAP_OWN + side * SIDE_TAPS;
+    taps[TAP_EMBEDDING] = words_embed(shard, side, side * SIDE_MATRICES + EMBEDDING);
+    taps[TAP_CONTEXT] = move(shard, side, taps[TAP_EMBEDDING], s->words[side]);
+    s->direction[side] = qe_unit(taps[TAP_CONTEXT]);
+  }
+  for (size_t side = 0; side < 2; side++) {
+    qe_tensor *taps = shard->taps + TAP_OWN + side * SIDE_TAPS;
+    const qe_tensor known[2] = { found->channels[side], qe_best_match(s->direction[side], s->direction[1 - side],
+                                                                      s->words[side], s->words[1 - side]) };
+    s->channels[side] = qe_beside(known, 2);
+    const qe_tensor parts[2] = { dropped(shard, taps[TAP_CONTEXT]), s->channels[side] };
+    taps[TAP_STATES] = linear(shard, parts, 2, side * SIDE_MATRICES + STATE);
+    s->states[side] = dropped(shard, taps[TAP_STATES]);
+  }
+}
+
+/* Logits of every word of the translation with every one of the source. */
+static qe_tensor align(struct shard *shard, const struct sides *s, const struct found *found) {
+  const double scale = 1 / sqrt((double)shard->model->configuration.aligned.states);
+  const qe_tensor gain = parameter(shard, GAIN);
+  qe_tensor query = qe_matmul(s->states[1], parameter(shard, QUERY), QE_NN);
+  qe_tensor learned = qe_affine(qe_pairwise(query, s->states[0], s->words[1], s->words[0]), scale, 0);
+  qe_tensor cosine = qe_pairwise(s->direction[1], s->direction[0], s->words[1], s->words[0]);
+  qe_tensor prior = qe_add(qe_mul(found->prior, qe_columns(gain, GAIN_PRIOR, 1)),
+                           qe_mul(cosine, qe_columns(gain, GAIN_COSINE, 1)));
+  return qe_add(learned, prior);
+}
+
+/* One side's words with what they saw of the other, pooled. */
+static void compare(struct shard *shard, const struct sides *s, size_t side, qe_tensor seen, qe_tensor *pooled) {
+  const qe_tensor own = s->states[side];
+  const qe_tensor parts[] = { own, seen, qe_mul(own, seen), qe_abs(qe_sub(own, seen)), s->channels[side] };
+  qe_tensor compared = linear(shard, parts, 5, side * SIDE_MATRICES + COMPARE);
+  qe_tensor logits = qe_matmul(compared, parameter(shard, side * SIDE_MATRICES + POOL), QE_NN);
+  qe_tensor *taps = shard->taps + TAP_OWN + side * SIDE_TAPS;
+  taps[TAP_SEEN] = seen;
+  taps[TAP_COMPARED] = compared;
+  pooled[0] = qe_pool_segments(compared, s->words[side], QE_POOL_MEAN);
+  pooled[1] = qe_pool_segments(compared, s->words[side], QE_POOL_MAX);
+  pooled[2] = qe_attention_pool(compared, logits, s->words[side]);
+}
+
+static void forward(struct shard *shard) {
+  struct sides s = { .words = { words_of(shard, 0), words_of(shard, 1) } };
+  struct found found;
+  qe_tensor pooled[2 * POOLINGS + 1];
+  if (!find(shard, s.words, &found))
+    return;
+  make_states(shard, &s, &found);
+  const qe_tensor logits = shard->taps[TAP_ALIGNMENT] = align(shard, &s, &found);
+  compare(shard, &s, 0, qe_look(logits, s.states[1], s.words[1], s.words[0], 1), pooled);
+  compare(shard, &s, 1, qe_look(logits, s.states[0], s.words[1], s.words[0], 0), pooled + POOLINGS);
+  pooled[2 * POOLINGS] = found.features;
+  head_forward(shard, dropped(shard, linear(shard, pooled, 2 * POOLINGS + 1, HIDDEN)));
+}
+
+/* ---- the entry ---- */
+
+static bool tap_name(const struct configuration *configuration, size_t number, char name[MOST_TAP_NAME]) {
+  (void)configuration;
+  if (number < TAPS)
+    snprintf(name, MOST_TAP_NAME, "%s", tap_names[number]);
+  return number < TAPS;
+}
+
+static size_t width(const struct configuration *configuration) {
+  return configuration->aligned.embedding;
+}
+
+static size_t offset(const qe_model *model, const struct side *const sides[2], int side, size_t row) {
+  (void)model;
+  return sides[side]->words.offset[row];
+}
+
+const struct architecture aligned_student = {
+  .name = "aligned",
+  .defaults = { .max_tokens = 100,
+                .dropout = .4,
+                .vocabulary = { { VOCABULARY_NGRAMS, 16384, 1, true }, { VOCABULARY_NGRAMS, 16384, 1, true } },
+                .aligned = { .embedding = 48, .window = 2, .states = 96, .comparison = 48, .hidden = 48 } },
+  .keys = keys,
+  .parse = parse,
+  .dump = dump,
+  .counts = true,
+  .parameters = parameters,
+  .start = start,
+  .least_cells = least_cells,
+  .tap_name = tap_name,
+  .width = width,
+  .offset = offset,
+  .forward = forward,
+  .fold = aligned_fold,
+  .scoring_free = aligned_scoring_free,
+  .work_new = aligned_work_new,
+  .work_fits = aligned_work_fits,
+  .work_free = aligned_work_free,
+  .score = aligned_score,
+  .score_list = aligned_score,
+};

@@ -1,0 +1,63 @@
+/*
+** aligned.h - the parts of an aligned student, private to aligned.c (on a tape), aligned_fold.c and aligned_score.c.
+*/
+#ifndef QE_ALIGNED_H
+#define QE_ALIGNED_H
+#include "architecture.h"
+
+/* Matrices in the order in which they are added: of both sides, then of the pair; then the head (head.c). */
+enum { EMBEDDING, MIX, MIX_BIAS, TURN, STATE, STATE_BIAS, COMPARE, COMPARE_BIAS, POOL, SIDE_MATRICES };
+enum { QUERY = 2 * SIDE_MATRICES, GAIN, HIDDEN, HIDDEN_BIAS };
+enum { GAIN_PRIOR, GAIN_COSINE, GAINS };
+
+/* What is known of a word beside its embedding: the channels of the evidence, and its best cosine. */
+enum { WORD_CHANNELS = CHANNELS + 1, POOLINGS = 3 };
+
+enum { ALIGNED_MOST_TOKENS = 1000 }; /* of a side: work grows with their product */
+
+static inline size_t aligned_window(const struct configuration *c) { /* numbers of a word and its neighbours */
+  return (2 * c->aligned.window + 1) * c->aligned.embedding;
+}
+static inline size_t aligned_state_inputs(const struct configuration *c) {
+  return c->aligned.embedding + WORD_CHANNELS;
+}
+static inline size_t aligned_compare_inputs(const struct configuration *c) {
+  return 4 * c->aligned.states + WORD_CHANNELS;
+}
+static inline size_t aligned_pooled(const struct configuration *c) {
+  return 2 * POOLINGS * c->aligned.comparison + EVIDENCE_FEATURES;
+}
+
+/* ---- scoring without a tape ---- */
+struct aligned_side {
+  const struct vocabulary *vocabulary;
+  float *embedding;              /* rows x wide */
+  float *mix, *mix_bias, *turn;  /* panels */
+  float *state, *state_bias;     /* panels; */
+  float *compare, *compare_bias; /* panels */
+  float *pool;                   /* padded comparison */
+};
+struct aligned_shape {
+  size_t embedding, window, states, comparison, hidden, bins, decoder; /* as configured */
+  size_t wide, state_wide, compare_wide, hidden_wide, outputs;         /* padded */
+  size_t state_stride, compare_stride;                                 /* of rows of inputs */
+};
+struct aligned_scoring {
+  struct scoring base;
+  void *block;
+  struct aligned_shape shape;
+  struct aligned_side side[SIDES];
+  float *query; /* panels */
+  float gain[GAINS];
+  float *hidden, *hidden_bias; /* panels */
+  float *head, *head_bias;     /* (hidden + decoder) x outputs */
+};
+
+struct scoring *aligned_fold(qe_model *model);
+void aligned_scoring_free(struct scoring *scoring);
+struct work *aligned_work_new(const struct scoring *scoring);
+bool aligned_work_fits(const struct work *work, const struct scoring *scoring);
+void aligned_work_free(struct work *work);
+void aligned_score(qe_scorer *scorer, struct work *work, size_t first, size_t end);
+
+#endif

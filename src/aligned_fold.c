@@ -1,0 +1,98 @@
+/*
+** aligned_fold.c - an aligned student's parameters laid out for scoring: weights as panels, everything padded with zeros.
+*/
+#include "aligned.h"
+
+static void side_layout(const struct aligned_shape *s, struct aligned_side *side, struct room *room) {
+  side->embedding = room_take(room, side->vocabulary->rows, s->wide);
+  side->mix = room_take(room, (2 * s->window + 1) * s->embedding, s->wide);
+  side->mix_bias = room_take(room, 1, s->wide);
+  side->turn = room_take(room, s->embedding, s->wide);
+  side->state = room_take(room, s->embedding + WORD_CHANNELS, s->state_wide);
+  side->state_bias = room_take(room, 1, s->state_wide);
+  side->compare = room_take(room, 4 * s->states + WORD_CHANNELS, s->compare_wide);
+  side->compare_bias = room_take(room, 1, s->compare_wide);
+  side->pool = room_take(room, 1, s->compare_wide);
+}
+
+static void layout(void *owner, struct room *room) {
+  struct aligned_scoring *scoring = owner;
+  const struct aligned_shape *s = &scoring->shape;
+  for (size_t side = 0; side < SIDES; side++)
+    side_layout(s, &scoring->side[side], room);
+  scoring->query = room_take(room, s->states, s->state_wide);
+  scoring->hidden = room_take(room, 2 * POOLINGS * s->comparison + EVIDENCE_FEATURES, s->hidden_wide);
+  scoring->hidden_bias = room_take(room, 1, s->hidden_wide);
+  scoring->head = room_take(room, s->hidden + s->decoder, s->outputs);
+  scoring->head_bias = room_take(room, 1, s->outputs);
+}
+
+static const qe_real *matrix(qe_model *model, size_t number) {
+  return qe_params_matrix(model->params, number);
+}
+
+static void fold_side(const struct aligned_shape *s, struct aligned_side *side, qe_model *model, size_t first) {
+  room_copy(side->embedding, s->wide, matrix(model, first + EMBEDDING), side->vocabulary->rows, s->embedding);
+  room_panels(side->mix, matrix(model, first + MIX), (2 * s->window + 1) * s->embedding, s->embedding);
+  room_copy(side->mix_bias, 0, matrix(model, first + MIX_BIAS), 1, s->embedding);
+  room_panels(side->turn, matrix(model, first + TURN), s->embedding, s->embedding);
+  room_panels(side->state, matrix(model, first + STATE), s->embedding + WORD_CHANNELS, s->states);
+  room_copy(side->state_bias, 0, matrix(model, first + STATE_BIAS), 1, s->states);
+  room_panels(side->compare, matrix(model, first + COMPARE), 4 * s->states + WORD_CHANNELS, s->comparison);
+  room_copy(side->compare_bias, 0, matrix(model, first + COMPARE_BIAS), 1, s->comparison);
+  room_copy(side->pool, 0, matrix(model, first + POOL), 1, s->comparison);
+}
+
+static int fold(struct aligned_scoring *scoring, qe_model *model) {
+  const struct aligned_shape *s = &scoring->shape;
+  for (size_t side = 0; side < SIDES; side++)
+    fold_side(s, &scoring->side[side], model, side * SIDE_MATRICES);
+  room_panels(scoring->query, matrix(model, QUERY), s->states, s->states);
+  for (size_t i = 0; i < GAINS; i++)
+    scoring->gain[i] = (float)matrix(model, GAIN)[i];
+  room_panels(scoring->hidden, matrix(model, HIDDEN), aligned_pooled(&model->configuration), s->hidden);
+  room_copy(scoring->hidden_bias, 0, matrix(model, HIDDEN_BIAS), 1, s->hidden);
+  return room_head(model, s->hidden + s->decoder, s->outputs, scoring->head, scoring->head_bias);
+}
+
+void aligned_scoring_free(struct scoring *base) {
+  struct aligned_scoring *scoring = (struct aligned_scoring *)base;
+  memory_free(scoring->block);
+  memory_free(scoring);
+}
+
+static struct aligned_shape shape_of(const struct configuration *c) {
+  const size_t wide = padded(c->aligned.embedding), inputs = padded(aligned_state_inputs(c));
+  return (struct aligned_shape){ .embedding = c->aligned.embedding,
+                                 .window = c->aligned.window,
+                                 .states = c->aligned.states,
+                                 .comparison = c->aligned.comparison,
+                                 .hidden = c->aligned.hidden,
+                                 .bins = c->bins,
+                                 .decoder = c->decoder_inputs,
+                                 .wide = wide,
+                                 .state_wide = padded(c->aligned.states),
+                                 .compare_wide = padded(c->aligned.comparison),
+                                 .hidden_wide = padded(c->aligned.hidden),
+                                 .outputs = padded(c->bins ? c->bins : 1),
+                                 .state_stride = wide > inputs ? wide : inputs,
+                                 .compare_stride = kernel_stride(aligned_compare_inputs(c)) };
+}
+
+struct scoring *aligned_fold(qe_model *model) {
+  struct aligned_scoring *scoring = memory_new(1, sizeof *scoring);
+  if (!scoring) {
+    error_memory(&model->error);
+    return NULL;
+  }
+  scoring->shape = shape_of(&model->configuration);
+  for (size_t side = 0; side < SIDES; side++)
+    scoring->side[side].vocabulary = &model->vocabulary[side];
+  scoring->block = room_lay(scoring, layout);
+  if (!scoring->block)
+    error_memory(&model->error);
+  if (scoring->block && fold(scoring, model) == QE_OK)
+    return &scoring->base;
+  aligned_scoring_free(&scoring->base);
+  return NULL;
+}

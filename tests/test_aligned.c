@@ -1,0 +1,312 @@
+/*
+** test_aligned.c - aligned students: scores without a tape against the tape, with bits that depend on the pair alone; empty
+** and long texts; training pairs are read without their own share, on a tape alone; archives; what a model takes from
+** another; states of pieces as states of words.
+*/
+#include "aligned.h"
+#include "scratch.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+static const char *const kernels[] = { "portable", "v3", "v4" };
+enum { KERNELS = 3, TRAIN = 80, PAIRS = 60 };
+
+/* The first TRAIN pairs are counted, others are scored: some empty on a side, some longer than max_tokens. */
+static qe_dataset *make_data(uint64_t seed, size_t rows) {
+  static const char *const words[] = { "ka", "lo", "mi", "su", "te", "ro", "pa", "vi", "Xq", "ne", "so", "42" };
+  static const char *const other[] = { "kati", "loti", "miti", "suti", "teti", "roti",
+                                       "pati", "viti", "xq",   "neti", "soti", "42" };
+  qe_dataset *data = qe_dataset_new();
+  double gold[TRAIN > PAIRS ? TRAIN : PAIRS];
+  qe_rng rng;
+  char texts[2][1024];
+  const float logprobs[] = { -.5f, -1.25f, -.125f };
+  qe_rng_seed(&rng, seed, "data");
+  for (size_t i = 0; i < rows; i++) {
+    const size_t count = i % 20 == 19 ? 60 : i % 13 == 7 ? 0 : 3 + qe_rng_below(&rng, 9);
+    texts[0][0] = texts[1][0] = '\0';
+    if (seed != 1 && count > 2)
+      strcpy(texts[0], "zz "); /* no pair is one of the counted ones */
+    for (size_t j = 0; j < count; j++) {
+      const size_t word = qe_rng_below(&rng, 12);
+      sprintf(texts[0] + strlen(texts[0]), "%s ", words[word]);
+      if (i % 10 != 3)
+        sprintf(texts[1] + strlen(texts[1]), "%s ", other[qe_rng_below(&rng, 3) ? word : qe_rng_below(&rng, 12)]);
+    }
+    gold[i] = qe_rng_normal(&rng);
+    qe_pair pair = { qe_string(texts[0]), qe_string(texts[1]), i % 2 ? logprobs : NULL, i % 2 ? 3 : 0 };
+    assert_int_equal(qe_dataset_append(data, &pair), QE_OK);
+  }
+  assert_int_equal(qe_dataset_set_column(data, "gold", gold), QE_OK);
+  return data;
+}
+
+#define SMALL                                                                                                      \
+  "\"name\":\"aligned\",\"embedding\":20,\"states\":33,\"comparison\":17,\"hidden\":9,\"max_tokens\":40,"          \
+  "\"source\":{\"kind\":\"ngrams\",\"buckets\":50,\"lowercase\":true}"
+
+static qe_model *create(const char *configuration, const qe_dataset *data) {
+  qe_model *model = qe_model_new();
+  qe_rng rng;
+  qe_rng_seed(&rng, 1, "student");
+  if (qe_model_create(model, configuration, data, &rng) != QE_OK)
+    fail_msg("%s", qe_model_error(model));
+  /* a score that hangs on everything */
+  qe_params_normal(model->params, TURN, .3, &rng);
+  qe_params_normal(model->params, SIDE_MATRICES + TURN, .3, &rng);
+  qe_params_normal(model->params, (size_t)qe_params_find(model->params, "hidden.weight"), .3, &rng);
+  qe_params_normal(model->params, (size_t)qe_params_find(model->params, "head.weight"), .3, &rng);
+  return model;
+}
+
+static void take_pairs(const qe_dataset *data, qe_pair pairs[PAIRS], bool logprobs) {
+  for (size_t i = 0; i < PAIRS; i++) {
+    pairs[i] = qe_dataset_pair(data, i);
+    pairs[i].logprob_count = logprobs ? pairs[i].logprob_count : 0;
+  }
+}
+
+static size_t score(const qe_model *model, const char *kernel, int threads, const qe_pair *pairs, size_t count,
+                    float *scores) {
+  qe_pool *pool = qe_pool_new(threads);
+  qe_scorer *scorer = qe_scorer_new(model, pool);
+  if (kernel)
+    scorer_use(scorer, kernel_choose(kernel));
+  assert_int_equal(qe_score(scorer, pairs, count, scores), QE_OK);
+  const size_t truncated = qe_scorer_truncated(scorer);
+  qe_scorer_free(scorer);
+  qe_pool_free(pool);
+  return truncated;
+}
+
+static void tape_scores(qe_model *model, qe_dataset *data, float scores[PAIRS]) {
+  uint32_t rows[PAIRS];
+  for (uint32_t i = 0; i < PAIRS; i++)
+    rows[i] = i;
+  qe_tape *tape = qe_tape_new(NULL, 3);
+  qe_batch *batch = qe_batch_new(data, rows, PAIRS);
+  qe_tensor found = qe_pass_tap(qe_model_forward(tape, model, batch, NULL), "score");
+  if (qe_tape_status(tape) != QE_OK)
+    fail_msg("%s", qe_tape_error(tape));
+  for (size_t i = 0; i < PAIRS; i++)
+    scores[i] = (float)qe_values(found)[i];
+  qe_batch_free(batch);
+  qe_tape_free(tape);
+}
+
+static void test_scores_are_those_of_the_tape(void **state) {
+  static const char *const configurations[] = {
+    "{" SMALL "}",
+    "{" SMALL ",\"head\":\"bins\",\"bins\":7}",
+    "{" SMALL ",\"decoder_inputs\":4,\"window\":0}",
+    "{" SMALL ",\"head\":\"bins\",\"bins\":300}",
+    "{\"name\":\"aligned\"}",
+  };
+  qe_dataset *train = make_data(1, TRAIN), *data = make_data(2, PAIRS);
+  qe_pair pairs[PAIRS];
+  float expected[PAIRS], found[PAIRS];
+  (void)state;
+  for (size_t c = 0; c < sizeof configurations / sizeof *configurations; c++) {
+    qe_model *model = create(configurations[c], train);
+    take_pairs(data, pairs, qe_model_decoder_inputs(model) > 0);
+    tape_scores(model, data, expected);
+    assert_int_equal(qe_model_prepare(model), QE_OK);
+    score(model, NULL, 1, pairs, PAIRS, found);
+    float low = 1, high = 0;
+    for (size_t i = 0; i < PAIRS; i++) {
+      if (fabsf(expected[i] - found[i]) > 2e-6f)
+        fail_msg("%s, pair %zu: %.8f, the tape has %.8f", configurations[c], i, (double)found[i],
+                 (double)expected[i]);
+      low = fminf(low, found[i]);
+      high = fmaxf(high, found[i]);
+    }
+    assert_true(high - low > 1e-3f);
+    qe_model_free(model);
+  }
+  qe_dataset_free(train);
+  qe_dataset_free(data);
+}
+
+static void test_bits_depend_on_the_pair_alone(void **state) {
+  qe_dataset *train = make_data(1, TRAIN), *data = make_data(2, PAIRS);
+  qe_model *model = create("{" SMALL ",\"decoder_inputs\":4}", train);
+  qe_pair pairs[PAIRS], turned[PAIRS];
+  float whole[PAIRS], found[PAIRS];
+  (void)state;
+  take_pairs(data, pairs, true);
+  assert_int_equal(qe_model_prepare(model), QE_OK);
+  assert_true(score(model, "portable", 1, pairs, PAIRS, whole) > 0);
+  for (size_t k = 0; k < KERNELS; k++) {
+    if (!kernel_choose(kernels[k])) {
+      print_message("this CPU does not run kernel %s: skipped\n", kernels[k]);
+      continue;
+    }
+    for (int threads = 1; threads <= 3; threads++) {
+      score(model, kernels[k], threads, pairs, PAIRS, found);
+      assert_memory_equal(whole, found, sizeof whole);
+    }
+    for (size_t i = 0; i < PAIRS; i++) {
+      score(model, kernels[k], 1, &pairs[i], 1, found);
+      assert_memory_equal(&whole[i], found, sizeof *found);
+      turned[i] = pairs[PAIRS - 1 - i];
+    }
+    score(model, kernels[k], 1, turned, PAIRS, found);
+    for (size_t i = 0; i < PAIRS; i++)
+      assert_memory_equal(&whole[i], &found[PAIRS - 1 - i], sizeof *found);
+  }
+  qe_model_free(model);
+  qe_dataset_free(train);
+  qe_dataset_free(data);
+}
+
+/* Training reads its pairs without their own share; scoring reads them as anybody's. */
+static void test_own_share(void **state) {
+  qe_dataset *train = make_data(1, TRAIN);
+  qe_model *model = create("{" SMALL "}", train);
+  qe_pair pairs[PAIRS];
+  float expected[PAIRS], found[PAIRS];
+  size_t differ = 0;
+  (void)state;
+  take_pairs(train, pairs, false);
+  tape_scores(model, train, expected);
+  assert_int_equal(qe_model_prepare(model), QE_OK);
+  score(model, NULL, 1, pairs, PAIRS, found);
+  for (size_t i = 0; i < PAIRS; i++)
+    differ += fabsf(expected[i] - found[i]) > 1e-4f;
+  assert_true(differ > PAIRS / 2);
+  qe_model_free(model);
+  qe_dataset_free(train);
+}
+
+static void test_archive(void **state) {
+  qe_dataset *train = make_data(1, TRAIN), *data = make_data(2, PAIRS);
+  qe_model *model = create("{" SMALL "}", train), *again = qe_model_new(), *copy = qe_model_new();
+  qe_pair pairs[PAIRS], counted[PAIRS];
+  float one[PAIRS], other[PAIRS];
+  struct scratch scratch;
+  (void)state;
+  scratch_make(&scratch);
+  take_pairs(data, pairs, false);
+  take_pairs(train, counted, false);
+  assert_int_equal(qe_model_set_golden(model, counted, 20), QE_OK);
+  assert_int_equal(qe_model_set_card(model, "card"), QE_OK);
+  assert_int_equal(qe_model_set_licence(model, "licence"), QE_OK);
+  assert_int_equal(qe_model_round(model, "int8"), QE_OK);
+  if (qe_model_save(model, scratch_path(&scratch, "aligned.qe")) != QE_OK)
+    fail_msg("%s", qe_model_error(model));
+  if (qe_model_open(again, scratch.path, 0) != QE_OK)
+    fail_msg("%s", qe_model_error(again));
+  score(model, NULL, 1, pairs, PAIRS, one);
+  score(again, NULL, 1, pairs, PAIRS, other);
+  assert_memory_equal(one, other, sizeof one);
+  assert_string_equal(qe_model_manifest(model), qe_model_manifest(again));
+  assert_int_equal(qe_model_copy(copy, again), QE_OK);
+  qe_model_free(again);
+  assert_int_equal(qe_model_prepare(copy), QE_OK);
+  score(copy, NULL, 2, pairs, PAIRS, other);
+  assert_memory_equal(one, other, sizeof one);
+  qe_model_free(copy);
+  qe_model_free(model);
+  qe_dataset_free(train);
+  qe_dataset_free(data);
+  scratch_remove(scratch.folder);
+}
+
+static void test_take(void **state) {
+  qe_dataset *train = make_data(1, TRAIN);
+  qe_model *model = create("{" SMALL "}", train), *same = create("{" SMALL "}", train);
+  qe_model *birnn_model = create("{\"name\":\"aligned\",\"embedding\":20}", train), *empty = qe_model_new();
+  (void)state;
+  qe_params_matrix(same->params, QUERY)[3] = 7;
+  assert_int_equal(qe_model_take(model, same), qe_params_count(model->params));
+  assert_true(qe_params_matrix(model->params, QUERY)[3] == 7);
+  assert_true(qe_model_take(model, birnn_model) < qe_params_count(model->params));
+  assert_int_equal(qe_model_take(model, empty), 0);
+  assert_int_equal(qe_model_take(model, model), 0);
+  qe_model_free(model);
+  qe_model_free(same);
+  qe_model_free(birnn_model);
+  qe_model_free(empty);
+  qe_dataset_free(train);
+}
+
+static void test_refused(void **state) {
+  static const struct {
+    const char *configuration, *message;
+  } cases[] = {
+    { "{\"name\":\"aligned\",\"max_tokens\":1001}", "max_tokens 1001" },
+    { "{\"name\":\"aligned\",\"states\":0}", "\"states\"" },
+    { "{\"name\":\"aligned\",\"attention\":5}", "unknown key \"attention\"" },
+    { "{\"name\":\"aligned\"}", "data to count" },
+  };
+  qe_dataset *none = qe_dataset_new();
+  (void)state;
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    qe_model *model = qe_model_new();
+    qe_rng rng;
+    qe_rng_seed(&rng, 1, "student");
+    assert_int_not_equal(qe_model_create(model, cases[i].configuration, none, &rng), QE_OK);
+    assert_non_null(strstr(qe_model_error(model), cases[i].message));
+    qe_model_free(model);
+  }
+  qe_dataset_free(none);
+}
+
+/* ---- pieces and words ---- */
+
+/* States that say which piece they are; every word must get those whose letters it has. */
+static void test_states_of_words(void **state) {
+  qe_dataset *train = make_data(1, TRAIN), *data = qe_dataset_new();
+  qe_model *model = create("{" SMALL "}", train), *encoder_model = qe_model_new();
+  qe_rng rng;
+  const qe_pair pairs[] = { { .source = qe_string("kalo, su!"), .translation = qe_string("") },
+                            { .source = qe_string("mi"), .translation = qe_string("ka") } };
+  const uint32_t rows[] = { 0, 1 };
+  (void)state;
+  qe_rng_seed(&rng, 1, "import");
+  if (qe_model_import(encoder_model, QE_SOURCE_DIR "/tests/parity/bert", "{\"alignment\":[1]}", NULL, &rng) !=
+      QE_OK)
+    fail_msg("%s", qe_model_error(encoder_model));
+  for (size_t i = 0; i < 2; i++)
+    assert_int_equal(qe_dataset_append(data, &pairs[i]), QE_OK);
+  qe_batch *batch = qe_batch_new(data, rows, 2);
+  qe_tape *tape = qe_tape_new(NULL, 1);
+  qe_tensor states = qe_pass_tap(qe_model_forward(tape, encoder_model, batch, NULL), "source.layer1");
+  qe_tensor words = qe_states_of_words(states, batch, QE_SOURCE, encoder_model, model);
+  if (qe_tape_status(tape) != QE_OK)
+    fail_msg("%s", qe_tape_error(tape));
+  assert_int_equal(qe_rows(words), 5); /* kalo , su ! mi */
+  assert_int_equal(qe_cols(words), qe_cols(states));
+  for (size_t i = 0; i < qe_rows(words); i++) { /* a mean over at least one piece is not zero */
+    double size = 0;
+    for (size_t j = 0; j < qe_cols(words); j++)
+      size += fabs((double)qe_values(words)[i * qe_cols(words) + j]);
+    assert_true(size > 0);
+  }
+  assert_null(qe_states_of_words(states, batch, QE_SOURCE, model, model).tape);
+  assert_non_null(strstr(qe_tape_error(tape), "states_of_words"));
+  qe_tape_free(tape);
+  qe_batch_free(batch);
+  qe_model_free(model);
+  qe_model_free(encoder_model);
+  qe_dataset_free(train);
+  qe_dataset_free(data);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test(test_scores_are_those_of_the_tape),
+    cmocka_unit_test(test_bits_depend_on_the_pair_alone),
+    cmocka_unit_test(test_own_share),
+    cmocka_unit_test(test_archive),
+    cmocka_unit_test(test_take),
+    cmocka_unit_test(test_refused),
+    cmocka_unit_test(test_states_of_words),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
