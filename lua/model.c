@@ -36,12 +36,12 @@ static const char *json_argument(lua_State *L, int index) {
 }
 
 static int model_new(lua_State *L) {
-  lua_settop(L, 3);
+  lua_settop(L, 4);
   const char *configuration = json_argument(L, 1);
   qe_model *model = push_model(L)->object;
   qe_rng *rng = check_rng(L, 3);
-  const qe_dataset *data = box_optional(L, 2, &dataset_kind);
-  return made_model(L, model, qe_model_create(model, configuration, data, rng));
+  const qe_dataset *data = box_optional(L, 2, &dataset_kind), *parallel = box_optional(L, 4, &dataset_kind);
+  return made_model(L, model, qe_model_create_with(model, configuration, data, parallel, rng));
 }
 
 static size_t optional_limit(lua_State *L, int index) {

@@ -3,8 +3,8 @@
 ** stands beside them (a residual of two linear layers over a window of words), and what counted text says of each word
 ** (evidence.h) -> linear, ReLU. Each word of one side looks at all words of the other: logits are
 ** learned products of states, plus a lexicon's prior and the cosine of the embeddings, each with a learned gain. A word
-** and what it saw are compared, the comparisons pooled by mean, maximum and attention; both sides and a summary of the
-** evidence -> linear, ReLU -> head.c. No recurrence and no positions: the order of words is known through windows alone.
+** and what it saw are compared, the comparisons pooled by mean, maximum and attention; both sides, a summary of the
+** evidence and, where it is known, what the decoder says -> linear, ReLU -> head.c. No recurrence and no positions: the order of words is known through windows alone.
 ** (Decomposable attention: Parikh et al. 2016; comparison features: Chen et al. 2017.) aligned_score.c computes the same
 ** without a tape.
 */
@@ -88,9 +88,9 @@ static size_t least_cells(const struct configuration *c) {
 
 /* ---- configuration ---- */
 
-static const char *const keys[] = { "embedding",  "window", "states",
-                                    "comparison", "hidden", CONFIGURATION_WORD_KEYS,
-                                    NULL };
+static const char *const keys[] = {
+  "embedding", "window", "states", "comparison", "hidden", "decoder_dropout", CONFIGURATION_WORD_KEYS, NULL
+};
 
 static int parse(struct configuration *c, const json_t *object, struct error *error) {
   if (configuration_size(object, "embedding", 1, 1024, &c->aligned.embedding, error) != QE_OK ||
@@ -99,6 +99,11 @@ static int parse(struct configuration *c, const json_t *object, struct error *er
       configuration_size(object, "comparison", 1, 1024, &c->aligned.comparison, error) != QE_OK ||
       configuration_size(object, "hidden", 1, 1024, &c->aligned.hidden, error) != QE_OK)
     return error->status;
+  const json_t *share = json_object_get(object, "decoder_dropout");
+  if (share && !(json_is_number(share) && json_number_value(share) >= 0 && json_number_value(share) <= 1))
+    return error_set(error, QE_FORMAT, "architecture: \"decoder_dropout\" is not a number from 0 to 1");
+  if (share)
+    c->aligned.decoder_dropout = json_number_value(share);
   if (c->max_tokens > ALIGNED_MOST_TOKENS)
     return error_set(error, QE_FORMAT, "architecture: max_tokens %zu, of this kind at most %d", c->max_tokens,
                      ALIGNED_MOST_TOKENS);
@@ -117,7 +122,8 @@ static int dump(const struct configuration *c, json_t *object) {
   int failed = 0;
   for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
     failed |= json_object_set_new(object, sizes[i].key, json_integer((json_int_t)sizes[i].value));
-  return failed | configuration_dump_words(c, object);
+  return failed | json_object_set_new(object, "decoder_dropout", json_real(c->aligned.decoder_dropout)) |
+         configuration_dump_words(c, object);
 }
 
 /* ---- evidence, as constants ---- */
@@ -272,7 +278,8 @@ static void compare(struct shard *shard, const struct sides *s, size_t side, qe_
 static void forward(struct shard *shard) {
   struct sides s = { .words = { words_of(shard, 0), words_of(shard, 1) } };
   struct found found;
-  qe_tensor pooled[2 * POOLINGS + 1];
+  qe_tensor pooled[2 * POOLINGS + 3];
+  size_t parts = 2 * POOLINGS + 1;
   if (!find(shard, s.words, &found))
     return;
   make_states(shard, &s, &found);
@@ -280,10 +287,20 @@ static void forward(struct shard *shard) {
   compare(shard, &s, 0, qe_look(logits, s.states[1], s.words[1], s.words[0], 1), pooled);
   compare(shard, &s, 1, qe_look(logits, s.states[0], s.words[1], s.words[0], 0), pooled + POOLINGS);
   pooled[2 * POOLINGS] = found.features;
-  head_forward(shard, dropped(shard, linear(shard, pooled, 2 * POOLINGS + 1, HIDDEN)));
+  if (shard->model->configuration.decoder_inputs) {
+    if (!head_statistics(shard, shard->model->configuration.aligned.decoder_dropout, &pooled[parts + 1]))
+      return;
+    pooled[parts] = shard->decoder;
+    parts += 2;
+  }
+  head_forward(shard, dropped(shard, linear(shard, pooled, parts, HIDDEN)));
 }
 
 /* ---- the entry ---- */
+
+static bool decoder_optional(const struct configuration *configuration) {
+  return configuration->aligned.decoder_dropout > 0;
+}
 
 static bool tap_name(const struct configuration *configuration, size_t number, char name[MOST_TAP_NAME]) {
   (void)configuration;
@@ -306,10 +323,16 @@ const struct architecture aligned_student = {
   .defaults = { .max_tokens = 100,
                 .dropout = .4,
                 .vocabulary = { { VOCABULARY_NGRAMS, 16384, 1, true }, { VOCABULARY_NGRAMS, 16384, 1, true } },
-                .aligned = { .embedding = 48, .window = 2, .states = 96, .comparison = 48, .hidden = 48 } },
+                .aligned = { .embedding = 48,
+                             .window = 2,
+                             .states = 96,
+                             .comparison = 48,
+                             .hidden = 48,
+                             .decoder_dropout = .5 } },
   .keys = keys,
   .parse = parse,
   .dump = dump,
+  .decoder_optional = decoder_optional,
   .counts = true,
   .parameters = parameters,
   .start = start,

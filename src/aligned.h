@@ -24,8 +24,9 @@ static inline size_t aligned_state_inputs(const struct configuration *c) {
 static inline size_t aligned_compare_inputs(const struct configuration *c) {
   return 4 * c->aligned.states + WORD_CHANNELS;
 }
+/* Comparisons, evidence, then what the decoder knows and whether it is known. */
 static inline size_t aligned_pooled(const struct configuration *c) {
-  return 2 * POOLINGS * c->aligned.comparison + EVIDENCE_FEATURES;
+  return 2 * POOLINGS * c->aligned.comparison + EVIDENCE_FEATURES + (c->decoder_inputs ? c->decoder_inputs + 1 : 0);
 }
 
 /* ---- scoring without a tape ---- */
@@ -38,6 +39,7 @@ struct aligned_side {
   float *pool;                   /* padded comparison */
 };
 struct aligned_shape {
+  size_t pooled;                                                       /* inputs of the hidden layer */
   size_t embedding, window, states, comparison, hidden, bins, decoder; /* as configured */
   size_t wide, state_wide, compare_wide, hidden_wide, outputs;         /* padded */
   size_t state_stride, compare_stride;                                 /* of rows of inputs */

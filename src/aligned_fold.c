@@ -21,7 +21,7 @@ static void layout(void *owner, struct room *room) {
   for (size_t side = 0; side < SIDES; side++)
     side_layout(s, &scoring->side[side], room);
   scoring->query = room_take(room, s->states, s->state_wide);
-  scoring->hidden = room_take(room, 2 * POOLINGS * s->comparison + EVIDENCE_FEATURES, s->hidden_wide);
+  scoring->hidden = room_take(room, s->pooled, s->hidden_wide);
   scoring->hidden_bias = room_take(room, 1, s->hidden_wide);
   scoring->head = room_take(room, s->hidden + s->decoder, s->outputs);
   scoring->head_bias = room_take(room, 1, s->outputs);
@@ -50,7 +50,7 @@ static int fold(struct aligned_scoring *scoring, qe_model *model) {
   room_panels(scoring->query, matrix(model, QUERY), s->states, s->states);
   for (size_t i = 0; i < GAINS; i++)
     scoring->gain[i] = (float)matrix(model, GAIN)[i];
-  room_panels(scoring->hidden, matrix(model, HIDDEN), aligned_pooled(&model->configuration), s->hidden);
+  room_panels(scoring->hidden, matrix(model, HIDDEN), s->pooled, s->hidden);
   room_copy(scoring->hidden_bias, 0, matrix(model, HIDDEN_BIAS), 1, s->hidden);
   return room_head(model, s->hidden + s->decoder, s->outputs, scoring->head, scoring->head_bias);
 }
@@ -74,6 +74,7 @@ static struct aligned_shape shape_of(const struct configuration *c) {
                                  .state_wide = padded(c->aligned.states),
                                  .compare_wide = padded(c->aligned.comparison),
                                  .hidden_wide = padded(c->aligned.hidden),
+                                 .pooled = aligned_pooled(c),
                                  .outputs = padded(c->bins ? c->bins : 1),
                                  .state_stride = wide > inputs ? wide : inputs,
                                  .compare_stride = kernel_stride(aligned_compare_inputs(c)) };

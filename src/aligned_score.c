@@ -25,7 +25,7 @@ static void fixed_layout(void *owner, struct room *room) {
   struct aligned_work *work = owner;
   const struct aligned_shape *s = &work->shape;
   work->mean = room_take(room, 1, s->wide);
-  work->pooled = room_take(room, 1, 2 * POOLINGS * s->compare_wide + EVIDENCE_FEATURES);
+  work->pooled = room_take(room, 1, s->pooled + 2 * POOLINGS * s->compare_wide);
   work->hidden = room_take(room, 1, s->hidden_wide + DECODER_INPUTS);
   work->out = room_take(room, 1, s->outputs);
 }
@@ -283,11 +283,16 @@ static float finish(const struct step *step, const qe_scorer *scorer, const qe_p
   const struct aligned_shape *s = &scoring->shape;
   const size_t inputs = 2 * POOLINGS * s->comparison;
   memcpy(work->pooled + inputs, work->evidence.features, sizeof work->evidence.features);
-  step->kernel->product(1, inputs + EVIDENCE_FEATURES, s->hidden_wide, work->pooled, 0, scoring->hidden,
-                        scoring->hidden_bias, work->hidden, 0);
+  if (s->decoder > 0) {
+    float *decoder = work->pooled + inputs + EVIDENCE_FEATURES;
+    decoder_inputs(scorer->model, pair->logprobs, pair->logprob_count, decoder);
+    decoder[s->decoder] = pair->logprob_count > 0 ? 1.0f : 0.0f;
+  }
+  step->kernel->product(1, s->pooled, s->hidden_wide, work->pooled, 0, scoring->hidden, scoring->hidden_bias,
+                        work->hidden, 0);
   rectify(work->hidden, s->hidden_wide);
   if (s->decoder > 0)
-    decoder_inputs(scorer->model, pair->logprobs, pair->logprob_count, work->hidden + s->hidden);
+    memcpy(work->hidden + s->hidden, work->pooled + inputs + EVIDENCE_FEATURES, s->decoder * sizeof *work->hidden);
   step->kernel->affine(1, s->hidden + s->decoder, s->outputs, work->hidden, 0, scoring->head, scoring->head_bias,
                        work->out);
   return scorer->model->shift + scorer->model->scale * step->kernel->score(s->bins, work->out);

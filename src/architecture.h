@@ -20,6 +20,7 @@ struct shard {
   qe_rng dropout;
   qe_tensor given[2]; /* on this tape: what the caller has in place of embeddings, or QE_NONE: look ids up */
   qe_tensor *taps;    /* filled by `forward`, in the order of their names */
+  qe_tensor decoder;  /* statistics that a kind has made for itself; QE_NONE: the head makes them */
 };
 /* The taps that every kind has come first. */
 enum { TAP_SCORE, TAP_LOGITS, TAP_POOLED, TAP_INPUTS, TAP_OWN };
@@ -35,6 +36,8 @@ struct architecture {
   int (*dump)(const struct configuration *configuration, json_t *object); /* sets them; -1: no memory */
 
   /* model.c and package.c */
+  /* Whether a model with decoder inputs learned to do without; NULL: none did. */
+  bool (*decoder_optional)(const struct configuration *configuration);
   bool counts;                        /* it reads evidence, which its archives have as a member */
   int (*parameters)(qe_model *model); /* adds the matrices, zero */
   void (*start)(qe_model *model, qe_rng *rng);
@@ -61,6 +64,9 @@ extern const struct architecture birnn, encoder, aligned_student;
 /* ---- head.c: from what a model found out to a score, on a tape ---- */
 int head_parameters(qe_model *model, size_t inputs); /* adds head.weight and head.bias */
 void head_start(qe_model *model, qe_rng *rng);
+/* rows x DECODER_INPUTS as the head will see them, and rows x 1: 1 where there are any. A share of the rows that have some,
+** `hidden`, is treated as if it had none, in passes with dropout. */
+bool head_statistics(struct shard *shard, double hidden, qe_tensor *known);
 /* `pooled` (and the decoder's statistics) -> taps inputs, logits, score. */
 void head_forward(struct shard *shard, qe_tensor pooled);
 

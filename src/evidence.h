@@ -20,8 +20,10 @@ enum { EVIDENCE_FEATURES = 4 * CHANNELS + 3 };
 
 struct evidence; /* read by all the models that have it, freed by the last */
 
-/* Columns: `gold`, where there is one. NULL: no memory, recorded. */
-struct evidence *evidence_count(const qe_dataset *data, size_t max_tokens, struct error *error);
+/* Columns: `gold`, where there is one. `parallel` (may be NULL): further pairs for the lexicon alone; a counted pair is read
+** without those of the same source, too, such as its post-edit. NULL: recorded. */
+struct evidence *evidence_count(const qe_dataset *data, const qe_dataset *parallel, size_t max_tokens,
+                                struct error *error);
 struct evidence *evidence_hold(struct evidence *evidence);
 void evidence_release(struct evidence *evidence);
 struct evidence *evidence_parse(qe_text member, struct error *error); /* NULL: recorded */

@@ -26,11 +26,19 @@ struct known {
   float gold;
 };
 
+/* A pair of further parallel text, which only the lexicon has seen; its texts follow one another in `bytes`. */
+struct companion {
+  uint64_t source; /* hash of that text */
+  size_t at, sizes[2];
+};
+
 struct counted {
   qe_lexicon *lexicon;
   struct tally tally[2];
-  struct known *pair; /* rising keys */
-  size_t pairs;
+  struct known *pair;          /* rising keys */
+  struct companion *companion; /* by source */
+  char *bytes;
+  size_t pairs, companions, bytes_used, bytes_room;
 };
 
 enum { RATE_WEIGHT = 3 };
@@ -42,6 +50,8 @@ void counted_free(struct counted *counted) {
   memory_free(counted->tally[0].gram);
   memory_free(counted->tally[1].gram);
   memory_free(counted->pair);
+  memory_free(counted->companion);
+  memory_free(counted->bytes);
   memory_free(counted);
 }
 
@@ -98,6 +108,11 @@ static const struct gram *tally_find(const struct tally *tally, uint64_t key) {
   return NULL;
 }
 
+/* Triples that occur once are not worth their place in an archive: half of all entries, and the least that is known. */
+static unsigned char gram_level(double count, size_t length) {
+  return length == 3 && count < 2 ? 0 : level_of_count(count);
+}
+
 static double smoothed_rate(double sum, double count) {
   return sum / (count + RATE_WEIGHT);
 }
@@ -118,18 +133,52 @@ static void counted_grams(const struct tally *tally, const struct hashed *text, 
     for (size_t length = 1; length <= 3; length++) {
       const struct gram *gram = tally_find(tally, evidence_gram(text, i, length));
       const double own = (double)own_count(text, i, length);
-      levels[length - 1][i] = level_of_count(gram ? gram->count - own : 0);
+      levels[length - 1][i] = gram_level(gram ? gram->count - own : 0, length);
       if (length == 1)
         rate[i] =
             level_of_rate(gram ? smoothed_rate((double)gram->rate - own * (double)gold, gram->count - own) : 0);
     }
 }
 
+static uint64_t source_key(qe_text source) {
+  return fnv1a(FNV1A_START, source.data, source.size);
+}
+
+static int companion_order(const void *a, const void *b) {
+  const struct companion *one = a, *other = b;
+  if (one->source != other->source)
+    return one->source < other->source ? -1 : 1;
+  return (one->at > other->at) - (one->at < other->at);
+}
+
+/* The pair and what else is known of its source, a post-edit perhaps: at most LEFT_OUT of them. */
+enum { LEFT_OUT = 8 };
+static size_t gather_left_out(const struct counted *counted, const qe_pair *pair, qe_pair left_out[LEFT_OUT]) {
+  const uint64_t source = source_key(pair->source);
+  size_t low = 0, high = counted->companions, count = 1;
+  left_out[0] = *pair;
+  while (low < high) {
+    const size_t middle = low + (high - low) / 2;
+    if (counted->companion[middle].source < source)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  for (; low < counted->companions && counted->companion[low].source == source && count < LEFT_OUT; low++) {
+    const struct companion *c = &counted->companion[low];
+    left_out[count++] = (qe_pair){ .source = { counted->bytes + c->at, c->sizes[0] },
+                                   .translation = { counted->bytes + c->at + c->sizes[0], c->sizes[1] } };
+  }
+  return count;
+}
+
 /* Level of every t; a matrix of lexicon_pair has the words of `given` as columns. */
 static int counted_links(const struct counted *counted, const qe_pair *pair, const struct hashed texts[2],
                          int given, unsigned char *levels) {
   struct lexicon_matrix matrix = { 0 };
-  int status = lexicon_pair(counted->lexicon, (qe_side)given, pair, true, &matrix);
+  qe_pair left_out[LEFT_OUT];
+  const size_t count = gather_left_out(counted, pair, left_out);
+  int status = lexicon_pair(counted->lexicon, (qe_side)given, pair, left_out, count, &matrix);
   for (size_t m = 0; status == QE_OK && m < texts[1].count; m++)
     for (size_t n = 0; n < texts[0].count; n++) {
       const size_t row = given == QE_SOURCE ? m : n, column = given == QE_SOURCE ? n : m;
@@ -158,7 +207,7 @@ int counted_levels(const struct counted *counted, const qe_pair *pair, const str
 /* ---- counting ---- */
 
 struct counting {
-  const qe_dataset *data;
+  const qe_dataset *data, *parallel;
   size_t max_tokens;
   struct words words[2];
   struct evidence_pair pair; /* channels, and hashes of the words */
@@ -223,17 +272,67 @@ static int tally_rows(struct counting *c) {
   return QE_OK;
 }
 
+static char *copy_text(char *to, qe_text text) {
+  if (text.size > 0)
+    memcpy(to, text.data, text.size);
+  return to + text.size;
+}
+
+static int keep_companions(struct counted *counted, const qe_dataset *parallel) {
+  const size_t rows = qe_dataset_rows(parallel);
+  counted->companion = memory_new(rows, sizeof *counted->companion);
+  if (!counted->companion)
+    return QE_MEMORY;
+  for (size_t row = 0; row < rows; row++) {
+    const qe_pair pair = qe_dataset_pair(parallel, row);
+    const size_t size = pair.source.size + pair.translation.size;
+    if (!memory_reserve((void **)&counted->bytes, &counted->bytes_room, counted->bytes_used + size + 1, 1))
+      return QE_MEMORY;
+    counted->companion[row] = (struct companion){ source_key(pair.source),
+                                                  counted->bytes_used,
+                                                  { pair.source.size, pair.translation.size } };
+    copy_text(copy_text(counted->bytes + counted->bytes_used, pair.source), pair.translation);
+    counted->bytes_used += size;
+  }
+  counted->companions = rows;
+  qsort(counted->companion, rows, sizeof *counted->companion, companion_order);
+  return QE_OK;
+}
+
+/* From the pairs and further parallel text, which may be NULL. */
+static int train_lexicon(struct counted *counted, const qe_dataset *data, const qe_dataset *parallel,
+                         struct error *error) {
+  if (!parallel || qe_dataset_rows(parallel) == 0)
+    return qe_lexicon_train(counted->lexicon, data, NULL, NULL) == QE_OK
+               ? QE_OK
+               : error_set(error, QE_USE, "%s", qe_lexicon_error(counted->lexicon));
+  qe_dataset *both = qe_dataset_new();
+  int status = both ? qe_dataset_append_all(both, data) : QE_MEMORY;
+  if (status == QE_OK)
+    status = qe_dataset_append_all(both, parallel);
+  if (status == QE_OK)
+    status = qe_lexicon_train(counted->lexicon, both, NULL, NULL);
+  if (status == QE_OK)
+    status = keep_companions(counted, parallel);
+  qe_dataset_free(both);
+  return status == QE_OK ? QE_OK
+                         : error_set(error, status, "parallel text: %s", qe_lexicon_error(counted->lexicon));
+}
+
 /* ---- the coarse form ---- */
 
 static int coarse_grams(struct evidence *evidence, int side) {
   const struct tally *tally = &evidence->counted->tally[side];
   struct sketch_entry *entries = memory_new(tally->count, sizeof *entries);
+  size_t used = 0;
   for (size_t i = 0; entries && i < tally->count; i++) {
     const struct gram *gram = &tally->gram[i];
     const unsigned rate = gram->length == 1 ? level_of_rate(smoothed_rate((double)gram->rate, gram->count)) : 0;
-    entries[i] = (struct sketch_entry){ gram->key, (unsigned char)(level_of_count(gram->count) | rate << 4) };
+    const unsigned level = gram_level(gram->count, gram->length);
+    if (level > 0)
+      entries[used++] = (struct sketch_entry){ gram->key, (unsigned char)(level | rate << 4) };
   }
-  int status = entries ? sketch_build(&evidence->grams[side], entries, tally->count) : QE_MEMORY;
+  int status = entries ? sketch_build(&evidence->grams[side], entries, used) : QE_MEMORY;
   memory_free(entries);
   return status;
 }
@@ -336,8 +435,8 @@ static int count(struct counting *c, struct error *error) {
   if (!counted || !(counted->lexicon = qe_lexicon_new()))
     return error_memory(error);
   fit_gold(c);
-  if (qe_lexicon_train(counted->lexicon, c->data, NULL, NULL) != QE_OK)
-    return error_set(error, QE_USE, "%s", qe_lexicon_error(counted->lexicon));
+  if (train_lexicon(counted, c->data, c->parallel, error) != QE_OK)
+    return error->status;
   if (tally_rows(c) != QE_OK || coarse_links(c->evidence) != QE_OK || coarse_grams(c->evidence, 0) != QE_OK ||
       coarse_grams(c->evidence, 1) != QE_OK)
     return error_memory(error);
@@ -348,8 +447,10 @@ static int count(struct counting *c, struct error *error) {
   return fit_channels(c) == QE_OK ? QE_OK : error_memory(error);
 }
 
-struct evidence *evidence_count(const qe_dataset *data, size_t max_tokens, struct error *error) {
+struct evidence *evidence_count(const qe_dataset *data, const qe_dataset *parallel, size_t max_tokens,
+                                struct error *error) {
   struct counting counting = { .data = data,
+                               .parallel = parallel,
                                .max_tokens = max_tokens,
                                .evidence = memory_new(1, sizeof *counting.evidence) };
   if (!counting.evidence) {

@@ -48,16 +48,27 @@ void head_start(qe_model *model, qe_rng *rng) {
 
 /* ---- forward ---- */
 
-static qe_tensor statistics(struct shard *shard) {
-  float *values = tape_alloc(shard->tape, shard->count * DECODER_INPUTS, sizeof *values);
-  qe_real *reals = tape_alloc(shard->tape, shard->count * DECODER_INPUTS, sizeof *reals);
-  for (size_t i = 0; values && reals && i < shard->count; i++) {
-    qe_pair pair = qe_dataset_pair(shard->data, shard->rows[i]);
-    decoder_inputs(shard->model, pair.logprobs, pair.logprob_count, values + i * DECODER_INPUTS);
-  }
-  for (size_t i = 0; values && reals && i < shard->count * DECODER_INPUTS; i++)
-    reals[i] = values[i];
-  return values && reals ? qe_constant(shard->tape, shard->count, DECODER_INPUTS, reals) : QE_NONE;
+/* As many floats as decoder_inputs writes, of one row; false: there are none. */
+static bool row_statistics(struct shard *shard, size_t row, double hidden, qe_real *out) {
+  const qe_pair pair = qe_dataset_pair(shard->data, shard->rows[row]);
+  const bool drop = shard->drops && hidden > 0 && qe_rng_uniform(&shard->dropout) < hidden;
+  float values[DECODER_INPUTS];
+  decoder_inputs(shard->model, pair.logprobs, drop ? 0 : pair.logprob_count, values);
+  for (size_t i = 0; i < DECODER_INPUTS; i++)
+    out[i] = (qe_real)values[i];
+  return pair.logprob_count > 0 && !drop;
+}
+
+bool head_statistics(struct shard *shard, double hidden, qe_tensor *known) {
+  qe_real *values = tape_alloc(shard->tape, shard->count * DECODER_INPUTS, sizeof *values);
+  qe_real *mask = tape_alloc(shard->tape, shard->count, sizeof *mask);
+  if (!values || !mask)
+    return false;
+  for (size_t i = 0; i < shard->count; i++)
+    mask[i] = row_statistics(shard, i, hidden, values + i * DECODER_INPUTS) ? 1 : 0;
+  shard->decoder = qe_constant(shard->tape, shard->count, DECODER_INPUTS, values);
+  *known = qe_constant(shard->tape, shard->count, 1, mask);
+  return true;
 }
 
 /* Expected centre of the bins, (i + 1/2) / bins. */
@@ -80,13 +91,16 @@ static qe_tensor logits_of(struct shard *shard, qe_tensor inputs) {
 void head_forward(struct shard *shard, qe_tensor pooled) {
   const struct configuration *c = &shard->model->configuration;
   qe_tensor inputs = pooled;
+  shard->taps[TAP_POOLED] = pooled;
+  shard->taps[TAP_INPUTS] = shard->taps[TAP_LOGITS] = shard->taps[TAP_SCORE] = QE_NONE;
   if (c->decoder_inputs) {
-    qe_tensor parts[2] = { pooled, statistics(shard) };
+    qe_tensor known;
+    if (!shard->decoder.tape && !head_statistics(shard, 0, &known))
+      return;
+    const qe_tensor parts[2] = { pooled, shard->decoder };
     inputs = qe_beside(parts, 2);
   }
-  shard->taps[TAP_POOLED] = pooled;
   shard->taps[TAP_INPUTS] = inputs;
-  shard->taps[TAP_LOGITS] = shard->taps[TAP_SCORE] = QE_NONE;
   if (shard->headless)
     return;
   qe_tensor logits = logits_of(shard, inputs);

@@ -456,85 +456,111 @@ void lexicon_matrix_free(struct lexicon_matrix *matrix) {
   *matrix = (struct lexicon_matrix){ 0 };
 }
 
-/* Expected counts that the pair alone gave: posterior of every word of the other side over the given ones. */
-static void own_counts(const struct table *table, const struct texts sides[2], float *own) {
-  const size_t rows = sides[1].used, cols = sides[0].used + 1;
-  for (size_t m = 0; m < rows; m++) {
-    double sum = 0;
-    for (size_t n = 0; n < cols; n++) {
-      const uint32_t row = n < sides[0].used ? sides[0].ids[n] : EMPTY;
-      const size_t entry = find(table, row, sides[1].ids[m]);
-      own[m * cols + n] = entry == SIZE_MAX ? 0 : table->before[entry];
-      sum += (double)own[m * cols + n];
-    }
-    for (size_t n = 0; n < cols; n++)
-      own[m * cols + n] = sum > 0 ? (float)((double)own[m * cols + n] / sum) : 0;
+/* Ids of both sides of a pair, the given one first. */
+static int pair_ids(const qe_lexicon *lexicon, qe_side given, const qe_pair *pair, struct words *words,
+                    struct texts sides[2]) {
+  int status = QE_OK;
+  for (int i = 0; status == QE_OK && i < 2; i++) {
+    const qe_side side = i == 0 ? given : (qe_side)(1 - given);
+    sides[i].used = 0;
+    status = add_ids(lexicon, side, side_of(pair, side), words, &sides[i]);
   }
+  return status;
 }
 
-/* The first place of the same word. */
-static size_t first_place(const struct texts *side, size_t i) {
+static void texts_free(struct texts sides[2]) {
+  memory_free(sides[0].ids);
+  memory_free(sides[1].ids);
+}
+
+static uint32_t given_id(const struct texts *given, size_t n) { /* the empty word is the last */
+  return n < given->used ? given->ids[n] : EMPTY;
+}
+
+/* The first place of the same word; as many as there are where there is none. */
+static size_t first_place(const struct texts *side, uint32_t id) {
   size_t first = 0;
-  while (first < i && side->ids[first] != side->ids[i])
+  while (first < side->used && side->ids[first] != id)
     first++;
   return first;
 }
 
-/* Counts of words that occur more than once move to where both occurred first. */
-static void join_same(const struct texts sides[2], float *own) {
-  const size_t rows = sides[1].used, cols = sides[0].used + 1;
-  for (size_t m = 0; m < rows; m++)
-    for (size_t n = 0; n < cols; n++) {
-      const size_t to = first_place(&sides[1], m) * cols + (n < sides[0].used ? first_place(&sides[0], n) : n);
-      if (to == m * cols + n)
-        continue;
-      own[to] += own[m * cols + n];
-      own[m * cols + n] = 0;
-    }
+/* What is taken away: per cell of the matrix, where its words occur first; per column, of all words. */
+struct share {
+  double *cell, *total;
+  size_t cols;
+};
+
+/* Posterior of one word of a counted pair over the given ones. */
+static void share_word(const struct table *table, const struct texts counted[2], size_t m,
+                       const struct texts sides[2], const struct share *share) {
+  const uint32_t word = counted[1].ids[m];
+  const size_t row = first_place(&sides[1], word);
+  double sum = 0;
+  for (size_t n = 0; n <= counted[0].used; n++) {
+    const size_t entry = find(table, given_id(&counted[0], n), word);
+    sum += entry == SIZE_MAX ? 0 : (double)table->before[entry];
+  }
+  for (size_t n = 0; sum > 0 && n <= counted[0].used; n++) {
+    const size_t entry = find(table, given_id(&counted[0], n), word);
+    const size_t column = n < counted[0].used ? first_place(&sides[0], counted[0].ids[n]) : sides[0].used;
+    if (entry == SIZE_MAX || (n < counted[0].used && column == sides[0].used))
+      continue;
+    const double own = (double)table->before[entry] / sum;
+    share->total[column] += own;
+    if (row < sides[1].used)
+      share->cell[row * share->cols + column] += own;
+  }
 }
 
-static void fill_matrix(const struct table *table, const struct texts sides[2], const float *own,
+static void fill_matrix(const struct table *table, const struct texts sides[2], const struct share *share,
                         struct lexicon_matrix *matrix) {
   for (size_t n = 0; n < matrix->cols; n++) {
-    const bool empty = n == sides[0].used;
-    const uint32_t row = empty ? EMPTY : sides[0].ids[n];
-    const size_t column = empty ? n : first_place(&sides[0], n);
-    double own_total = 0;
-    for (size_t m = 0; own && m < matrix->rows; m++)
-      own_total += (double)own[m * matrix->cols + column];
+    const uint32_t given = given_id(&sides[0], n);
+    const bool unknown = n < sides[0].used && given == EMPTY;
+    const size_t column = n < sides[0].used ? first_place(&sides[0], given) : n;
     for (size_t m = 0; m < matrix->rows; m++) {
-      const bool unknown = (!empty && row == EMPTY) || sides[1].ids[m] == EMPTY;
-      const size_t entry = unknown ? SIZE_MAX : find(table, row, sides[1].ids[m]);
-      const double taken = own ? (double)own[first_place(&sides[1], m) * matrix->cols + column] : 0;
-      matrix->t[m * matrix->cols + n] = entry == SIZE_MAX ? 0 : probability(table, row, entry, taken, own_total);
+      const uint32_t word = sides[1].ids[m];
+      const size_t entry = unknown || word == EMPTY ? SIZE_MAX : find(table, given, word);
+      const double taken = share->cell[first_place(&sides[1], word) * share->cols + column];
+      matrix->t[m * matrix->cols + n] =
+          entry == SIZE_MAX ? 0 : probability(table, given, entry, taken, share->total[column]);
     }
   }
 }
 
-int lexicon_pair(const qe_lexicon *lexicon, qe_side given, const qe_pair *pair, bool counted,
-                 struct lexicon_matrix *matrix) {
+static int fill_without(const qe_lexicon *lexicon, qe_side given, const struct texts sides[2],
+                        const qe_pair *left_out, size_t count, struct words *words, struct lexicon_matrix *matrix) {
+  struct share share = { memory_new(matrix->rows * matrix->cols, sizeof(double)),
+                         memory_new(matrix->cols, sizeof(double)), matrix->cols };
+  struct texts counted[2] = { { 0 }, { 0 } };
+  int status = share.cell && share.total ? QE_OK : QE_MEMORY;
+  for (size_t i = 0; status == QE_OK && i < count; i++) {
+    status = pair_ids(lexicon, given, &left_out[i], words, counted);
+    for (size_t m = 0; status == QE_OK && m < counted[1].used; m++)
+      share_word(&lexicon->table[given], counted, m, sides, &share);
+  }
+  if (status == QE_OK)
+    fill_matrix(&lexicon->table[given], sides, &share, matrix);
+  memory_free(share.cell);
+  memory_free(share.total);
+  texts_free(counted);
+  return status;
+}
+
+int lexicon_pair(const qe_lexicon *lexicon, qe_side given, const qe_pair *pair, const qe_pair *left_out,
+                 size_t count, struct lexicon_matrix *matrix) {
   struct texts sides[2] = { { 0 }, { 0 } };
   struct words words = { 0 };
-  float *own = NULL;
-  int status = add_ids(lexicon, given, side_of(pair, given), &words, &sides[0]);
-  if (status == QE_OK)
-    status = add_ids(lexicon, (qe_side)(1 - given), side_of(pair, (qe_side)(1 - given)), &words, &sides[1]);
+  int status = pair_ids(lexicon, given, pair, &words, sides);
   matrix->rows = sides[1].used;
   matrix->cols = sides[0].used + 1;
   if (status == QE_OK &&
       !memory_reserve((void **)&matrix->t, &matrix->room, matrix->rows * matrix->cols + 1, sizeof *matrix->t))
     status = QE_MEMORY;
-  if (status == QE_OK && counted && !(own = memory_new(matrix->rows * matrix->cols, sizeof *own)))
-    status = QE_MEMORY;
-  if (own) {
-    own_counts(&lexicon->table[given], sides, own);
-    join_same(sides, own);
-  }
   if (status == QE_OK)
-    fill_matrix(&lexicon->table[given], sides, own, matrix);
-  memory_free(own);
-  memory_free(sides[0].ids);
-  memory_free(sides[1].ids);
+    status = fill_without(lexicon, given, sides, left_out, count, &words, matrix);
+  texts_free(sides);
   words_free(&words);
   return status;
 }

@@ -11,10 +11,10 @@ struct lexicon_matrix {
   float *t;
   size_t rows, cols, room;
 };
-/* `counted`: the pair is one of those that were counted; what it contributed is taken away first:
+/* `left_out`: pairs that were counted, the pair itself among them or not, and what they contributed is taken away first:
 ** t = max(C(e,f) - own(e,f), 0) / (C(e) - own(e) + 1); 0 for what was never seen together. QE_OK or QE_MEMORY. */
-int lexicon_pair(const qe_lexicon *lexicon, qe_side given, const qe_pair *pair, bool counted,
-                 struct lexicon_matrix *matrix);
+int lexicon_pair(const qe_lexicon *lexicon, qe_side given, const qe_pair *pair, const qe_pair *left_out,
+                 size_t count, struct lexicon_matrix *matrix);
 void lexicon_matrix_free(struct lexicon_matrix *matrix);
 
 #endif

@@ -62,6 +62,12 @@ int qe_model_decoder_inputs(const qe_model *model) {
   return (int)model->configuration.decoder_inputs;
 }
 
+int qe_model_decoder_needed(const qe_model *model) {
+  const struct architecture *architecture = model->configuration.architecture;
+  return model->configuration.decoder_inputs > 0 &&
+         !(architecture->decoder_optional && architecture->decoder_optional(&model->configuration));
+}
+
 float qe_model_calibrated(const qe_model *model, float z) {
   return sigmoid_float(__builtin_fmaf(model->calibration[0], z, model->calibration[1]));
 }
@@ -105,12 +111,12 @@ static int make_vocabulary(qe_model *model, qe_side side, const qe_dataset *data
   return status;
 }
 
-static int count_evidence(qe_model *model, const qe_dataset *data) {
+static int count_evidence(qe_model *model, const qe_dataset *data, const qe_dataset *parallel) {
   if (!model->configuration.architecture->counts)
     return QE_OK;
   if (!data || qe_dataset_rows(data) == 0)
     return error_set(&model->error, QE_USE, "a model of this kind needs data to count words on");
-  model->evidence = evidence_count(data, model->configuration.max_tokens, &model->error);
+  model->evidence = evidence_count(data, parallel, model->configuration.max_tokens, &model->error);
   return model->error.status;
 }
 
@@ -148,7 +154,8 @@ int model_parameters(qe_model *model) {
   return name_taps(model) == QE_OK ? model->configuration.architecture->parameters(model) : model->error.status;
 }
 
-static int create(qe_model *model, const char *configuration, const qe_dataset *data, qe_rng *rng) {
+static int create(qe_model *model, const char *configuration, const qe_dataset *data, const qe_dataset *parallel,
+                  qe_rng *rng) {
   json_error_t reason;
   json_t *object = json_loads(configuration, JSON_REJECT_DUPLICATES, &reason);
   if (!object)
@@ -156,7 +163,7 @@ static int create(qe_model *model, const char *configuration, const qe_dataset *
   int status = configuration_parse(&model->configuration, object, &model->error);
   json_decref(object);
   if (status != QE_OK || make_vocabulary(model, QE_SOURCE, data) != QE_OK ||
-      make_vocabulary(model, QE_TARGET, data) != QE_OK || count_evidence(model, data) != QE_OK ||
+      make_vocabulary(model, QE_TARGET, data) != QE_OK || count_evidence(model, data, parallel) != QE_OK ||
       model_start_manifest(model) != QE_OK || model_parameters(model) != QE_OK)
     return model->error.status;
   model->configuration.architecture->start(model, rng);
@@ -166,9 +173,14 @@ static int create(qe_model *model, const char *configuration, const qe_dataset *
 }
 
 int qe_model_create(qe_model *model, const char *configuration, const qe_dataset *data, qe_rng *rng) {
+  return qe_model_create_with(model, configuration, data, NULL, rng);
+}
+
+int qe_model_create_with(qe_model *model, const char *configuration, const qe_dataset *data,
+                         const qe_dataset *parallel, qe_rng *rng) {
   error_clear(&model->error);
   model_clear(model);
-  if (create(model, configuration, data, rng) != QE_OK)
+  if (create(model, configuration, data, parallel, rng) != QE_OK)
     model_clear(model);
   return model->error.status;
 }

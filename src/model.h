@@ -31,6 +31,7 @@ struct configuration {
     struct {
       size_t embedding, states, comparison, hidden; /* widths */
       size_t window;                                /* neighbours of a word on either side that it is known by */
+      double decoder_dropout;                       /* share of training rows whose log-probabilities are hidden */
     } aligned;
     struct {
       size_t width, layers, heads, inner; /* inner: of the feed-forward part */

@@ -16,9 +16,10 @@
 
 #define MANIFEST "manifest.json"
 
-/* The order of a model's members; the vocabularies are those that the manifest lists, the others always there. */
-static const char *const order[] = { "FORMAT",       MANIFEST,        "weights.bin", "vocab.source",
-                                     "vocab.target", "MODEL_CARD.md", "LICENSE" };
+/* The order of a model's members; vocabularies and counts are those that the manifest lists, the others always there. */
+static const char *const order[] = { "FORMAT",       MANIFEST,        "weights.bin",
+                                     "vocab.source", "vocab.target",  "vocab.pieces",
+                                     "evidence.bin", "MODEL_CARD.md", "LICENSE" };
 enum { MEMBERS = sizeof order / sizeof *order, MOST_MANIFEST = 1 << 20 };
 
 static int place_in_order(const char *name) {
@@ -97,8 +98,8 @@ static int read_manifest(struct packing *packing) {
 
 static bool is_wanted(const struct packing *packing, const char *name) {
   const int place = place_in_order(name);
-  return place >= 0 && (strncmp(name, "vocab.", 6) != 0 ||
-                        json_object_get(json_object_get(packing->manifest, "members"), name) != NULL);
+  const bool choice = strncmp(name, "vocab.", 6) == 0 || strcmp(name, "evidence.bin") == 0;
+  return place >= 0 && (!choice || json_object_get(json_object_get(packing->manifest, "members"), name) != NULL);
 }
 
 static int refuse_unknown(struct packing *packing) {

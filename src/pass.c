@@ -187,6 +187,7 @@ static struct pass *pass_make(qe_tape *tape, qe_model *model, const struct reque
     shard->taps = none + i * taps;
     for (size_t tap = 0; tap < taps; tap++)
       shard->taps[tap] = QE_NONE;
+    shard->decoder = QE_NONE;
     shard->drops = dropout != NULL;
     shard->headless = options->no_head;
     shard->first_layer = natural(options->first_layer);

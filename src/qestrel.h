@@ -104,6 +104,9 @@ typedef struct qe_pair {
 } qe_pair;
 
 QE_API int qe_model_decoder_inputs(const qe_model *model); /* 0, or how many statistics it reads */
+/* 1 where it reads them and never learned to do without, as aligned students do: a reranked list must then have scores of
+** tokens. */
+QE_API int qe_model_decoder_needed(const qe_model *model);
 
 /* Predicted z-score -> 0..1 (the manifest's calibration: expected human judgement, 1 is perfect). */
 QE_API float qe_model_calibrated(const qe_model *model, float z);
@@ -740,6 +743,10 @@ QE_API qe_block *qe_optimiser_block(qe_optimiser *optimiser, size_t number); /* 
 ** Absent keys get defaults, unknown ones are refused. Word vocabularies are counted on `data` (rows from the first,
 ** most frequent words first, ties by bytes). Values are drawn from `rng`. */
 QE_API int qe_model_create(qe_model *model, const char *configuration, const qe_dataset *data, qe_rng *rng);
+/* The same; an aligned student's lexicon is counted on further parallel text, too (may be NULL). In training, a pair is
+** read without the share of those with the very same source. */
+QE_API int qe_model_create_with(qe_model *model, const char *configuration, const qe_dataset *data,
+                                const qe_dataset *parallel, qe_rng *rng);
 /* An encoder of BERT's kind from a folder of Hugging Face: config.json (model_type bert, roberta or xlm-roberta),
 ** model.safetensors, sentencepiece.bpe.model (unigram). `configuration` holds what those do not say, e.g.
 **   {"alignment":[7,11],"joint":false,"prefix":"query: ","max_tokens":200,"dropout":0.1,"head":"sigmoid","bins":0}

@@ -216,15 +216,27 @@ static int append(qe_reranker *reranker, qe_list *list, const char *name) {
   return status == QE_OK ? QE_OK : error_set(&reranker->error, status, "%s", qe_list_error(list));
 }
 
+/* Whether every candidate has scores of tokens: candidates are compared, so it is all of them or none. */
+static bool all_have_scores(const qe_list *list, size_t *without) {
+  for (size_t i = 0; i < list->count; i++)
+    if (qe_list_token_scores(list, i, NULL, 0) == 0) {
+      *without = list->candidates[i].number;
+      return false;
+    }
+  return true;
+}
+
 /* The log-probabilities of all candidates, one behind the other, into reranker->logprobs. */
 static int read_logprobs(qe_reranker *reranker, const qe_list *list) {
-  size_t used = 0;
+  size_t used = 0, without;
   const double unit = list_log_unit(list);
+  if (!all_have_scores(list, &without))
+    return !qe_model_decoder_needed(reranker->model)
+               ? QE_OK
+               : error_set(&reranker->error, QE_FORMAT, "line %zu has no scores of tokens, which the model needs",
+                           without);
   for (size_t i = 0; i < list->count; i++) {
     const size_t count = qe_list_token_scores(list, i, NULL, 0);
-    if (count == 0)
-      return error_set(&reranker->error, QE_FORMAT, "line %zu has no scores of tokens, which the model needs",
-                       list->candidates[i].number);
     double *values = memory_new(count, sizeof *values);
     if (!values || !memory_reserve((void **)&reranker->logprobs, &reranker->logprob_room, used + count,
                                    sizeof *reranker->logprobs)) {

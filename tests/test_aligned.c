@@ -4,6 +4,7 @@
 ** another; states of pieces as states of words.
 */
 #include "aligned.h"
+#include "scores.h"
 #include "scratch.h"
 
 #include <math.h>
@@ -13,8 +14,7 @@
 
 #include <cmocka.h>
 
-static const char *const kernels[] = { "portable", "v3", "v4" };
-enum { KERNELS = 3, TRAIN = 80, PAIRS = 60 };
+enum { TRAIN = 80 };
 
 /* The first TRAIN pairs are counted, others are scored: some empty on a side, some longer than max_tokens. */
 static qe_dataset *make_data(uint64_t seed, size_t rows) {
@@ -22,7 +22,7 @@ static qe_dataset *make_data(uint64_t seed, size_t rows) {
   static const char *const other[] = { "kati", "loti", "miti", "suti", "teti", "roti",
                                        "pati", "viti", "xq",   "neti", "soti", "42" };
   qe_dataset *data = qe_dataset_new();
-  double gold[TRAIN > PAIRS ? TRAIN : PAIRS];
+  double gold[TRAIN + PAIRS];
   qe_rng rng;
   char texts[2][1024];
   const float logprobs[] = { -.5f, -1.25f, -.125f };
@@ -64,41 +64,6 @@ static qe_model *create(const char *configuration, const qe_dataset *data) {
   return model;
 }
 
-static void take_pairs(const qe_dataset *data, qe_pair pairs[PAIRS], bool logprobs) {
-  for (size_t i = 0; i < PAIRS; i++) {
-    pairs[i] = qe_dataset_pair(data, i);
-    pairs[i].logprob_count = logprobs ? pairs[i].logprob_count : 0;
-  }
-}
-
-static size_t score(const qe_model *model, const char *kernel, int threads, const qe_pair *pairs, size_t count,
-                    float *scores) {
-  qe_pool *pool = qe_pool_new(threads);
-  qe_scorer *scorer = qe_scorer_new(model, pool);
-  if (kernel)
-    scorer_use(scorer, kernel_choose(kernel));
-  assert_int_equal(qe_score(scorer, pairs, count, scores), QE_OK);
-  const size_t truncated = qe_scorer_truncated(scorer);
-  qe_scorer_free(scorer);
-  qe_pool_free(pool);
-  return truncated;
-}
-
-static void tape_scores(qe_model *model, qe_dataset *data, float scores[PAIRS]) {
-  uint32_t rows[PAIRS];
-  for (uint32_t i = 0; i < PAIRS; i++)
-    rows[i] = i;
-  qe_tape *tape = qe_tape_new(NULL, 3);
-  qe_batch *batch = qe_batch_new(data, rows, PAIRS);
-  qe_tensor found = qe_pass_tap(qe_model_forward(tape, model, batch, NULL), "score");
-  if (qe_tape_status(tape) != QE_OK)
-    fail_msg("%s", qe_tape_error(tape));
-  for (size_t i = 0; i < PAIRS; i++)
-    scores[i] = (float)qe_values(found)[i];
-  qe_batch_free(batch);
-  qe_tape_free(tape);
-}
-
 static void test_scores_are_those_of_the_tape(void **state) {
   static const char *const configurations[] = {
     "{" SMALL "}",
@@ -108,24 +73,10 @@ static void test_scores_are_those_of_the_tape(void **state) {
     "{\"name\":\"aligned\"}",
   };
   qe_dataset *train = make_data(1, TRAIN), *data = make_data(2, PAIRS);
-  qe_pair pairs[PAIRS];
-  float expected[PAIRS], found[PAIRS];
   (void)state;
   for (size_t c = 0; c < sizeof configurations / sizeof *configurations; c++) {
     qe_model *model = create(configurations[c], train);
-    take_pairs(data, pairs, qe_model_decoder_inputs(model) > 0);
-    tape_scores(model, data, expected);
-    assert_int_equal(qe_model_prepare(model), QE_OK);
-    score(model, NULL, 1, pairs, PAIRS, found);
-    float low = 1, high = 0;
-    for (size_t i = 0; i < PAIRS; i++) {
-      if (fabsf(expected[i] - found[i]) > 2e-6f)
-        fail_msg("%s, pair %zu: %.8f, the tape has %.8f", configurations[c], i, (double)found[i],
-                 (double)expected[i]);
-      low = fminf(low, found[i]);
-      high = fmaxf(high, found[i]);
-    }
-    assert_true(high - low > 1e-3f);
+    check_against_tape(model, data, configurations[c]);
     qe_model_free(model);
   }
   qe_dataset_free(train);
@@ -135,30 +86,12 @@ static void test_scores_are_those_of_the_tape(void **state) {
 static void test_bits_depend_on_the_pair_alone(void **state) {
   qe_dataset *train = make_data(1, TRAIN), *data = make_data(2, PAIRS);
   qe_model *model = create("{" SMALL ",\"decoder_inputs\":4}", train);
-  qe_pair pairs[PAIRS], turned[PAIRS];
-  float whole[PAIRS], found[PAIRS];
+  qe_pair pairs[PAIRS];
+  float scores[PAIRS];
   (void)state;
-  take_pairs(data, pairs, true);
-  assert_int_equal(qe_model_prepare(model), QE_OK);
-  assert_true(score(model, "portable", 1, pairs, PAIRS, whole) > 0);
-  for (size_t k = 0; k < KERNELS; k++) {
-    if (!kernel_choose(kernels[k])) {
-      print_message("this CPU does not run kernel %s: skipped\n", kernels[k]);
-      continue;
-    }
-    for (int threads = 1; threads <= 3; threads++) {
-      score(model, kernels[k], threads, pairs, PAIRS, found);
-      assert_memory_equal(whole, found, sizeof whole);
-    }
-    for (size_t i = 0; i < PAIRS; i++) {
-      score(model, kernels[k], 1, &pairs[i], 1, found);
-      assert_memory_equal(&whole[i], found, sizeof *found);
-      turned[i] = pairs[PAIRS - 1 - i];
-    }
-    score(model, kernels[k], 1, turned, PAIRS, found);
-    for (size_t i = 0; i < PAIRS; i++)
-      assert_memory_equal(&whole[i], &found[PAIRS - 1 - i], sizeof *found);
-  }
+  check_bits(model, data);
+  take_pairs(data, model, pairs);
+  assert_true(score(model, NULL, 1, pairs, PAIRS, scores) > 0);
   qe_model_free(model);
   qe_dataset_free(train);
   qe_dataset_free(data);
@@ -172,7 +105,7 @@ static void test_own_share(void **state) {
   float expected[PAIRS], found[PAIRS];
   size_t differ = 0;
   (void)state;
-  take_pairs(train, pairs, false);
+  take_pairs(train, model, pairs);
   tape_scores(model, train, expected);
   assert_int_equal(qe_model_prepare(model), QE_OK);
   score(model, NULL, 1, pairs, PAIRS, found);
@@ -191,8 +124,8 @@ static void test_archive(void **state) {
   struct scratch scratch;
   (void)state;
   scratch_make(&scratch);
-  take_pairs(data, pairs, false);
-  take_pairs(train, counted, false);
+  take_pairs(data, model, pairs);
+  take_pairs(train, model, counted);
   assert_int_equal(qe_model_set_golden(model, counted, 20), QE_OK);
   assert_int_equal(qe_model_set_card(model, "card"), QE_OK);
   assert_int_equal(qe_model_set_licence(model, "licence"), QE_OK);

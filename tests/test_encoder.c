@@ -4,6 +4,7 @@
 */
 #include "architecture.h"
 #include "sentencepiece.h"
+#include "scores.h"
 #include "scratch.h"
 
 #include <math.h>
@@ -14,9 +15,6 @@
 
 #define BERT QE_SOURCE_DIR "/tests/parity/bert"
 #define BOTH "{\"joint\":true,\"alignment\":[0,2],\"prefix\":\"go: \",\"decoder_inputs\":4}"
-
-static const char *const kernels[] = { "portable", "v3", "v4" };
-enum { KERNELS = 3, PAIRS = 60 };
 
 static qe_model *import(const char *configuration, const qe_dataset *corpus) {
   qe_model *model = qe_model_new();
@@ -48,42 +46,6 @@ static qe_dataset *make_data(void) {
   return data;
 }
 
-static void take_pairs(const qe_dataset *data, qe_pair pairs[PAIRS]) {
-  for (size_t i = 0; i < PAIRS; i++)
-    pairs[i] = qe_dataset_pair(data, i);
-}
-
-static void without_logprobs(qe_pair pairs[PAIRS]) {
-  for (size_t i = 0; i < PAIRS; i++)
-    pairs[i].logprob_count = 0;
-}
-
-static void score(const qe_model *model, const char *kernel, int threads, const qe_pair *pairs, size_t count,
-                  float *scores) {
-  qe_pool *pool = qe_pool_new(threads);
-  qe_scorer *scorer = qe_scorer_new(model, pool);
-  if (kernel)
-    scorer_use(scorer, kernel_choose(kernel));
-  assert_int_equal(qe_score(scorer, pairs, count, scores), QE_OK);
-  qe_scorer_free(scorer);
-  qe_pool_free(pool);
-}
-
-static void tape_scores(qe_model *model, qe_dataset *data, float scores[PAIRS]) {
-  uint32_t rows[PAIRS];
-  for (uint32_t i = 0; i < PAIRS; i++)
-    rows[i] = i;
-  qe_tape *tape = qe_tape_new(NULL, 3);
-  qe_batch *batch = qe_batch_new(data, rows, PAIRS);
-  qe_tensor found = qe_pass_tap(qe_model_forward(tape, model, batch, NULL), "score");
-  if (qe_tape_status(tape) != QE_OK)
-    fail_msg("%s", qe_tape_error(tape));
-  for (size_t i = 0; i < PAIRS; i++)
-    scores[i] = (float)qe_values(found)[i];
-  qe_batch_free(batch);
-  qe_tape_free(tape);
-}
-
 /* ---- scores ---- */
 
 static void test_scores_are_those_of_the_tape(void **state) {
@@ -94,26 +56,10 @@ static void test_scores_are_those_of_the_tape(void **state) {
                                                 "{\"joint\":true,\"bins\":300}",
                                                 "{}" };
   qe_dataset *data = make_data();
-  qe_pair pairs[PAIRS];
-  float expected[PAIRS], found[PAIRS];
   (void)state;
   for (size_t c = 0; c < sizeof configurations / sizeof *configurations; c++) {
     qe_model *model = import(configurations[c], NULL);
-    take_pairs(data, pairs);
-    if (!qe_model_decoder_inputs(model))
-      without_logprobs(pairs);
-    tape_scores(model, data, expected);
-    assert_int_equal(qe_model_prepare(model), QE_OK);
-    score(model, NULL, 1, pairs, PAIRS, found);
-    float low = 1, high = 0;
-    for (size_t i = 0; i < PAIRS; i++) {
-      if (fabsf(expected[i] - found[i]) > 2e-6f)
-        fail_msg("%s, pair %zu: %.8f, the tape has %.8f", configurations[c], i, (double)found[i],
-                 (double)expected[i]);
-      low = fminf(low, found[i]);
-      high = fmaxf(high, found[i]);
-    }
-    assert_true(high - low > 1e-3f);
+    check_against_tape(model, data, configurations[c]);
     qe_model_free(model);
   }
   qe_dataset_free(data);
@@ -122,30 +68,8 @@ static void test_scores_are_those_of_the_tape(void **state) {
 static void test_bits_depend_on_the_pair_alone(void **state) {
   qe_dataset *data = make_data();
   qe_model *model = import(BOTH, NULL);
-  qe_pair pairs[PAIRS], turned[PAIRS];
-  float whole[PAIRS], other[PAIRS];
   (void)state;
-  take_pairs(data, pairs);
-  assert_int_equal(qe_model_prepare(model), QE_OK);
-  score(model, "portable", 1, pairs, PAIRS, whole);
-  for (size_t k = 0; k < KERNELS; k++) {
-    if (!kernel_choose(kernels[k])) {
-      print_message("this CPU does not run kernel %s: skipped\n", kernels[k]);
-      continue;
-    }
-    for (int threads = 1; threads <= 3; threads++) {
-      score(model, kernels[k], threads, pairs, PAIRS, other);
-      assert_memory_equal(whole, other, sizeof whole);
-    }
-    for (size_t i = 0; i < PAIRS; i++) {
-      score(model, kernels[k], 1, &pairs[i], 1, other);
-      assert_memory_equal(&whole[i], other, sizeof *other);
-      turned[i] = pairs[PAIRS - 1 - i];
-    }
-    score(model, kernels[k], 1, turned, PAIRS, other);
-    for (size_t i = 0; i < PAIRS; i++)
-      assert_memory_equal(&whole[i], &other[PAIRS - 1 - i], sizeof *other);
-  }
+  check_bits(model, data);
   qe_model_free(model);
   qe_dataset_free(data);
 }
@@ -169,7 +93,7 @@ static void test_long_and_empty(void **state) {
   qe_pair pairs[PAIRS];
   float scores[PAIRS];
   (void)state;
-  take_pairs(data, pairs);
+  take_pairs(data, model, pairs);
   qe_scorer *scorer = qe_scorer_new(model, NULL);
   assert_int_equal(qe_score(scorer, pairs, 1, scores), QE_USE); /* not prepared */
   assert_int_equal(qe_model_prepare(model), QE_OK);
@@ -295,11 +219,10 @@ static void test_pruned_vocabulary(void **state) {
   qe_pair pairs[PAIRS];
   float all[PAIRS], few[PAIRS];
   (void)state;
-  take_pairs(data, pairs);
-  without_logprobs(pairs);
+  qe_model *whole = import("{\"alignment\":[2],\"prefix\":\"go: \"}", NULL);
+  take_pairs(data, whole, pairs);
   for (size_t i = 0; i < 4; i++)
     assert_int_equal(qe_dataset_append(corpus, &pairs[i]), QE_OK);
-  qe_model *whole = import("{\"alignment\":[2],\"prefix\":\"go: \"}", NULL);
   qe_model *pruned = import("{\"alignment\":[2],\"prefix\":\"go: \"}", corpus);
   assert_true(pruned->vocabulary[0].rows < whole->vocabulary[0].rows);
   assert_int_equal(qe_model_prepare(whole), QE_OK);
@@ -466,7 +389,7 @@ static void test_archive(void **state) {
   struct scratch scratch;
   (void)state;
   scratch_make(&scratch);
-  take_pairs(data, pairs);
+  take_pairs(data, model, pairs);
   assert_int_equal(qe_model_set_golden(model, pairs, 20), QE_OK);
   assert_int_equal(qe_model_set_card(model, "card"), QE_OK);
   assert_int_equal(qe_model_set_licence(model, "licence"), QE_OK);

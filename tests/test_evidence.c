@@ -125,7 +125,7 @@ static void split(struct words words[2], const qe_pair *pair) {
 
 static struct evidence *count(const qe_dataset *data) {
   struct error error = { 0 };
-  struct evidence *evidence = evidence_count(data, 50, &error);
+  struct evidence *evidence = evidence_count(data, NULL, 50, &error);
   if (!evidence)
     fail_msg("%s", error.text);
   return evidence;
@@ -211,6 +211,57 @@ static void test_leaving_one_out(void **state) {
   qe_dataset_free(data);
 }
 
+/* A pair's post-edit is left out with it: as if neither had been counted. */
+static void test_parallel_text(void **state) {
+  static char texts[PAIRS][2][128];
+  double gold[PAIRS];
+  struct words words[2] = { { 0 }, { 0 } };
+  struct evidence_pair one = { 0 }, other = { 0 }, plain = { 0 };
+  struct error error = { 0 };
+  size_t cells = 0, steps = 0, moved = 0;
+  (void)state;
+  make_texts(texts, gold);
+  for (size_t i = 0; i < PAIRS; i++)
+    sprintf(texts[i][0] + strlen(texts[i][0]), "n%zu", i); /* every source once */
+  static char edited[PAIRS][2][128];
+  memcpy(edited, texts, sizeof edited);
+  for (size_t i = 0; i < PAIRS; i++)
+    sprintf(edited[i][1] + strlen(edited[i][1]), "neu m%zu", i % 7);
+  qe_dataset *data = data_without(texts, gold, PAIRS), *parallel = data_without(edited, gold, PAIRS);
+  struct evidence *evidence = evidence_count(data, parallel, 50, &error), *alone = count(data);
+  for (size_t row = 0; row < PAIRS; row += 4) {
+    const qe_pair pair = qe_dataset_pair(data, row);
+    qe_dataset *rest = data_without(texts, gold, row), *rest_parallel = data_without(edited, gold, row);
+    struct evidence *less = evidence_count(rest, rest_parallel, 50, &error);
+    split(words, &pair);
+    assert_int_equal(evidence_read_raw(evidence, &pair, words, true, &one), QE_OK);
+    assert_int_equal(evidence_read_raw(less, &pair, words, false, &other), QE_OK);
+    assert_int_equal(evidence_read_raw(alone, &pair, words, true, &plain), QE_OK);
+    for (size_t i = 0; i < one.count[1]; i++) {
+      const float *a = one.channel[1] + i * CHANNELS, *b = other.channel[1] + i * CHANNELS;
+      assert_true(a[FREQUENCY] == b[FREQUENCY]);
+      steps += fabsf(a[BEST_GIVEN] - b[BEST_GIVEN]) > 1;
+      moved += plain.channel[1][i * CHANNELS + BEST_GIVEN] < a[BEST_GIVEN] ||
+               plain.channel[1][i * CHANNELS + BEST_GIVEN] > a[BEST_GIVEN];
+      cells++;
+    }
+    evidence_release(less);
+    qe_dataset_free(rest);
+    qe_dataset_free(rest_parallel);
+  }
+  assert_true(steps * 10 < cells);
+  assert_true(moved * 10 > cells);
+  evidence_pair_free(&one);
+  evidence_pair_free(&other);
+  evidence_pair_free(&plain);
+  words_free(&words[0]);
+  words_free(&words[1]);
+  evidence_release(evidence);
+  evidence_release(alone);
+  qe_dataset_free(data);
+  qe_dataset_free(parallel);
+}
+
 /* ---- the member ---- */
 
 static void test_member(void **state) {
@@ -269,8 +320,11 @@ static void test_member(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = { cmocka_unit_test(test_sketch), cmocka_unit_test(test_levels),
+  const struct CMUnitTest tests[] = { cmocka_unit_test(test_sketch),
+                                      cmocka_unit_test(test_levels),
                                       cmocka_unit_test(test_frequency_and_flags),
-                                      cmocka_unit_test(test_leaving_one_out), cmocka_unit_test(test_member) };
+                                      cmocka_unit_test(test_leaving_one_out),
+                                      cmocka_unit_test(test_parallel_text),
+                                      cmocka_unit_test(test_member) };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

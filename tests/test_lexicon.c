@@ -127,7 +127,7 @@ static void check_pair(const struct corpus *c, const qe_lexicon *lexicon, const 
   const qe_pair text = qe_dataset_pair(c->data, pair);
   expect(c, twin, side, pair, own);
   for (int counted = 0; counted < 2; counted++) {
-    assert_int_equal(lexicon_pair(lexicon, (qe_side)side, &text, counted, matrix), QE_OK);
+    assert_int_equal(lexicon_pair(lexicon, (qe_side)side, &text, &text, counted ? 1 : 0, matrix), QE_OK);
     assert_int_equal(matrix->rows, c->count[1 - side][pair]);
     assert_int_equal(matrix->cols, c->count[side][pair] + 1);
     for (size_t m = 0; m < matrix->rows; m++)

@@ -37,7 +37,9 @@ function Run:configuration()
   return {
     name = o.student, embedding = o.embedding, hidden = o.hidden, dropout = o.dropout,
     attention = not aligned and o.attention or nil, window = aligned and o.window or nil,
-    states = aligned and o.states or nil,    comparison = aligned and o.comparison or nil,
+    states = aligned and o.states or nil,
+    comparison = aligned and o.comparison or nil,
+    decoder_dropout = aligned and o.decoder_dropout or nil,
     head = o.bins > 0 and "bins" or "sigmoid", bins = o.bins, max_tokens = o.max_tokens,
     decoder_inputs = o.decoder and 4 or 0, source = vocabulary, target = vocabulary,
   }
@@ -45,7 +47,7 @@ end
 
 --- A fresh model; `name` names the stream that its start values come from.
 function Run:new_model(name, configuration)
-  local model, problem = qe.model(configuration or self:configuration(), self.train, self:rng(name))
+  local model, problem = qe.model(configuration or self:configuration(), self.train, self:rng(name), self.parallel)
   if not model then error(problem, 0) end
   return model
 end
@@ -151,6 +153,14 @@ local function read_data(self, request)
   return true
 end
 
+local function read_parallel(path)
+  if path == "" then return nil end
+  local data = qe.dataset()
+  local ok, problem = data:read(path)
+  if not ok then return nil, problem end
+  return data
+end
+
 -- Matrices of an archive that the student has, too, of the same shape.
 local function start_from(self, path)
   if path == "" then return true end
@@ -181,6 +191,8 @@ function Run.new(recipe, request)
     ok, problem = teacher.apply(self.teachers, self.train, self.pool)
     if not ok then return nil, problem end
   end
+  self.parallel, problem = read_parallel(self.options.parallel)
+  if problem then return nil, problem end
   self.student = recipe.student and recipe.student(self) or self:new_model "student"
   ok, problem = start_from(self, self.options.init)
   if not ok then return nil, problem end

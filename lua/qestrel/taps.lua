@@ -10,11 +10,16 @@ function taps.layers(model)
   return architecture.name == "encoder" and architecture.layers or nil
 end
 
+--- The layer of an encoder with so many that aligns languages best.
+function taps.middle(layers)
+  return (7 * layers + 6) // 12
+end
+
 --- The tap of `model` that stands for `name` (embedding, states, projected) of a side.
 function taps.name(model, side, name)
   local layers = taps.layers(model)
   if not layers then return side .. "." .. name end
-  local layer = { embedding = 0, states = (7 * layers + 6) // 12, projected = layers }
+  local layer = { embedding = 0, states = taps.middle(layers), projected = layers }
   return ("%s.layer%d"):format(side, layer[name])
 end
 

@@ -93,6 +93,7 @@ end
 -- @return { source =, target = }, and the share of the variance that the axes hold
 function vectors.collect(run, encoder, layer, count)
   local means, squares, width = moments(run, encoder, layer)
+  if count > width then error(("--embedding=%d: the encoder's states have %d numbers"):format(count, width), 0) end
   local axes, trace, held = vectors.axes(squares, width, count, run:rng "vectors"), 0, 0
   local tape <close> = qe.tape()
   local turned = tape:constant(width, count, axes)

@@ -60,7 +60,13 @@ expect 0 '*' '' "$QESTREL" score -m "$MODEL" --calibrated
 awk '!($1 > 0 && $1 < 1) { exit 1 }' out || { echo "--calibrated: $(cat out)" && failures=$((failures + 1)); }
 expect 0 "{\"score\": $first}" '' "$QESTREL" score -m "$MODEL" --json
 printf -- '-0.5 -0.5\n' > logprobs
-expect 2 '' 'no decoder inputs' "$QESTREL" score -m "$MODEL" --logprobs logprobs
+expect 0 '*' '' "$QESTREL" score -m "$MODEL" --logprobs logprobs
+[ "$(cat out)" != "$first" ] || { echo "log-probabilities change nothing" && failures=$((failures + 1)); }
+expect 0 '*' '' "$QESTREL" import "$SOURCE_DIR/tests/parity/bert" -o encoder.qe --layers=1
+expect 2 '' 'no decoder inputs' "$QESTREL" score -m encoder.qe --logprobs logprobs
+expect 0 '*' '' "$QESTREL" unpack encoder.qe encoder
+expect 0 '*' '' "$QESTREL" pack encoder -o packed-encoder.qe
+cmp encoder.qe packed-encoder.qe || failures=$((failures + 1))
 expect 1 '' 'nothing.qe' "$QESTREL" score -m nothing.qe
 awk 'BEGIN { for (i = 0; i < 3000; i++) printf "sõna "; print "\tword" }' > in
 expect 0 '*' 'cut' "$QESTREL" score -m "$MODEL"

@@ -70,6 +70,13 @@ before=$(sha256sum work/outputs/*.gz work/*.qe)
 rm work/outputs/xx-en.train.tsv.gz
 EPOCHS=1 "$QESTREL" lua "$SOURCE_DIR/examples/mlqe/teachers.lua" data work tiny.bin xx-en,yy-en 2> err || { cat err; exit 1; }
 [ "$before" = "$(sha256sum work/outputs/*.gz work/*.qe)" ] || { echo "what was made again is another"; exit 1; }
+mkdir models
+OUTPUTS=work/outputs EPOCHS=2 "$QESTREL" lua "$SOURCE_DIR/examples/mlqe/students.lua" data work models xx-en,yy-en 2> err ||
+  { cat err; exit 1; }
+"$QESTREL" verify models/xx-en.qe > /dev/null
+"$QESTREL" inspect models/yy-en.qe | grep aligned > /dev/null || { echo "no aligned student of yy-en"; exit 1; }
+[ "$(grep -c . work/students.tsv)" = 4 ] || { cat work/students.tsv; exit 1; }
+printf 'a b\tb a\n' | "$QESTREL" score -m models/xx-en.qe > /dev/null
 "$QESTREL" train kd --data=data/xx-en --teacher=work/outputs/xx-en.train.tsv.gz -o student.qe --epochs=1 2> err ||
   { cat err; exit 1; }
 

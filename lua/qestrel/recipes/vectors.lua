@@ -5,13 +5,14 @@
 -- languages share one space, in which cosines align. No score is looked at; the model that results judges nothing yet.
 local hidden = require "qestrel.hidden"
 local qe = require "qestrel"
+local taps = require "qestrel.taps"
 local vectors = require "qestrel.vectors"
 
 local recipe = {
   name = "vectors",
   options = {
     { "encoder", "", "archive of an imported encoder, of the form alignment or both" },
-    { "layer", 7, "whose states are learned" },
+    { "layer", 0, "whose states are learned; 0: a little above the middle" },
     { "student", "aligned", "the kind of student" },
     { "epochs", 12, "passes over the training rows" }, { "rate", 0.01, "learning rate" },
     { "schedule", "linear", "constant, linear or cosine" }, { "batch", 64, "pairs per step" },
@@ -24,6 +25,8 @@ function recipe.setup(run)
   if o.encoder == "" then error("give --encoder=FILE.qe, made by qestrel import", 0) end
   local encoder <close> = assert(qe.open(o.encoder, 1 << 32))
   local share
+  local layers = taps.layers(encoder) or error(o.encoder .. ": no encoder", 0)
+  if o.layer == 0 then o.layer = taps.middle(layers) end
   run.stores, share = vectors.collect(run, encoder, o.layer, o.embedding)
   run:say("%d axes hold %.0f %% of the variance of words' states", o.embedding, 100 * share)
 end
