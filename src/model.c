@@ -398,7 +398,7 @@ int qe_model_set_golden(qe_model *model, const qe_pair *pairs, size_t count) {
 }
 
 int qe_model_round(qe_model *model, const char *type) {
-  static const char *const types[] = { "f32", "bf16", "int8" };
+  static const char *const types[] = { "f32", "bf16", "int8", "int8-all" };
   error_clear(&model->error);
   if (!model->params)
     return error_set(&model->error, QE_USE, "round: the model is empty");
@@ -408,5 +408,5 @@ int qe_model_round(qe_model *model, const char *type) {
       model->storage = types[i];
       return QE_OK;
     }
-  return error_set(&model->error, QE_USE, "round: \"%.20s\" is none of f32, bf16, int8", type);
+  return error_set(&model->error, QE_USE, "round: \"%.20s\" is none of f32, bf16, int8, int8-all", type);
 }

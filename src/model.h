@@ -76,7 +76,7 @@ struct qe_model {
   qe_pair *golden;      /* owned copies */
   float *golden_scores; /* as the archive promised them; NULL for a model that was not opened */
   size_t golden_count;
-  const char *storage;  /* "f32", "bf16", "int8" */
+  const char *storage;  /* "f32", "bf16", "int8", "int8-all" */
   float scale, shift;   /* z = shift + scale * raw */
   float calibration[2]; /* 1 / (1 + exp(-(a z + b))) */
   float decoder_mean[DECODER_INPUTS], decoder_sd[DECODER_INPUTS];
@@ -117,6 +117,7 @@ int manifest_describe(qe_model *model, const json_t *changes);
 **   u64 offset, u64 size | zero padding | each matrix from a multiple of 64; all little-endian; nothing else.
 ** types: 0 f32; 1 bf16 (upper half of an f32, rounded to nearest even); 2 int8 (f32 scale per row, then rows x cols
 ** int8 in -127..127; value = scale * q; scales have 16 significant bits so that rounding twice changes nothing).
+** Storage names the type of tables (sparse matrices); others are f32, or with int8-all int8, those of one row f32 always.
 */
 int weights_write(const qe_params *params, const char *storage, char **bytes, size_t *size, struct error *error);
 int weights_read(qe_params *params, qe_text member, const char **storage,

@@ -856,7 +856,8 @@ QE_API int qe_model_set_card(qe_model *model, const char *markdown);
 QE_API int qe_model_set_licence(qe_model *model, const char *text);
 /* The pairs that the archive will be tested with; their scores are computed when it is saved. */
 QE_API int qe_model_set_golden(qe_model *model, const qe_pair *pairs, size_t count);
-/* How matrices are stored: "f32", "bf16", "int8" (rows with a scale each) for sparse matrices, f32 for the others.
+/* How matrices are stored: "f32", "bf16", "int8" (rows with a scale each) for sparse matrices, f32 for the others;
+** "int8-all": int8 for those of more than one row, too.
 ** Rounds the values in place, so that what is saved scores exactly like what is in memory. */
 QE_API int qe_model_round(qe_model *model, const char *type);
 /* Written to a temporary file beside `path`, synced, renamed, folder synced. Same model, same bytes. */

@@ -16,13 +16,28 @@ enum type { TYPE_F32, TYPE_BF16, TYPE_INT8, TYPES };
 static const char *const type_names[TYPES] = { "f32", "bf16", "int8" };
 static const size_t type_sizes[TYPES] = { 4, 2, 1 };
 
+/* Tables are what is stored by rows (sparse); `dense` is every other matrix of more than one row. */
+struct storage {
+  const char *name;
+  enum type table, dense;
+};
+static const struct storage storages[] = { { "f32", TYPE_F32, TYPE_F32 },
+                                           { "bf16", TYPE_BF16, TYPE_F32 },
+                                           { "int8", TYPE_INT8, TYPE_F32 },
+                                           { "int8-all", TYPE_INT8, TYPE_INT8 } };
+enum { STORAGES = sizeof storages / sizeof *storages };
+
 enum { VERSION = 1, START = 16, ENTRY = 26, ALIGNMENT = 64, MOST = 127, LONGEST_NAME = 255 };
 
-static int type_of(const char *storage) {
-  int type = 0;
-  while (type < TYPES && strcmp(storage, type_names[type]) != 0)
-    type++;
-  return type < TYPES ? type : -1;
+static const struct storage *storage_of(const char *name) { /* NULL: unknown */
+  for (size_t i = 0; i < STORAGES; i++)
+    if (strcmp(name, storages[i].name) == 0)
+      return &storages[i];
+  return NULL;
+}
+
+static enum type type_in(const struct storage *storage, const struct layout_entry *entry) {
+  return entry->sparse ? storage->table : entry->rows > 1 ? storage->dense : TYPE_F32;
 }
 
 /* ---- numbers as bytes ---- */
@@ -64,8 +79,8 @@ struct place {
 };
 
 /* Where a matrix lies that follows `end` bytes. False: sizes overflow. */
-static bool place_next(struct place *place, const struct layout_entry *entry, enum type storage, size_t end) {
-  place->type = entry->sparse ? storage : TYPE_F32;
+static bool place_next(struct place *place, const struct layout_entry *entry, enum type type, size_t end) {
+  place->type = type;
   const size_t row_bytes = place->type == TYPE_INT8 ? sizeof(float) : 0;
   size_t next;
   if (__builtin_mul_overflow(entry->cols, type_sizes[place->type], &place->size) ||
@@ -86,12 +101,12 @@ static size_t header_size(const qe_params *params) {
 }
 
 /* Bytes of the whole member. */
-static int total_size(const qe_params *params, enum type storage, size_t *size, struct error *error) {
+static int total_size(const qe_params *params, const struct storage *storage, size_t *size, struct error *error) {
   *size = header_size(params);
   for (size_t i = 0; i < qe_params_count(params); i++) {
     const struct layout_entry *entry = params_entry(params, i);
     struct place place = { 0 };
-    if (strlen(entry->name) > LONGEST_NAME || !place_next(&place, entry, storage, *size))
+    if (strlen(entry->name) > LONGEST_NAME || !place_next(&place, entry, type_in(storage, entry), *size))
       return error_set(error, QE_USE, "weights.bin: matrix %.60s (%zu x %zu) is too large for the format",
                        entry->name, entry->rows, entry->cols);
     *size = place.offset + place.size;
@@ -150,7 +165,8 @@ static void write_matrix(unsigned char *out, enum type type, const struct layout
       bytes_store(out + 4 * i, float_bits((float)values[i]), 4);
 }
 
-static int write_all(const qe_params *params, enum type storage, unsigned char *out, struct error *error) {
+static int write_all(const qe_params *params, const struct storage *storage, unsigned char *out,
+                     struct error *error) {
   const size_t count = qe_params_count(params);
   size_t position = START, end = header_size(params);
   memcpy(out, "QEWT", 4);
@@ -161,7 +177,7 @@ static int write_all(const qe_params *params, enum type storage, unsigned char *
     const struct layout_entry *entry = params_entry(params, i);
     const qe_real *values = values_of(params, i);
     struct place place = { 0 };
-    if (!place_next(&place, entry, storage, end) || check_values(entry, values, error) != QE_OK)
+    if (!place_next(&place, entry, type_in(storage, entry), end) || check_values(entry, values, error) != QE_OK)
       return error->status;
     position += write_entry(out + position, entry, &place);
     write_matrix(out + place.offset, place.type, entry, values);
@@ -170,17 +186,17 @@ static int write_all(const qe_params *params, enum type storage, unsigned char *
   return QE_OK;
 }
 
-int weights_write(const qe_params *params, const char *storage, char **bytes, size_t *size, struct error *error) {
-  const int type = type_of(storage);
+int weights_write(const qe_params *params, const char *name, char **bytes, size_t *size, struct error *error) {
+  const struct storage *storage = storage_of(name);
   *bytes = NULL;
-  if (type < 0)
-    return error_set(error, QE_USE, "weights.bin: storage \"%.20s\" is none of f32, bf16, int8", storage);
-  if (total_size(params, (enum type)type, size, error) != QE_OK)
+  if (!storage)
+    return error_set(error, QE_USE, "weights.bin: storage \"%.20s\" is none of f32, bf16, int8, int8-all", name);
+  if (total_size(params, storage, size, error) != QE_OK)
     return error->status;
   unsigned char *out = memory_new(*size, 1);
   if (!out)
     return error_memory(error);
-  int status = write_all(params, (enum type)type, out, error);
+  int status = write_all(params, storage, out, error);
   if (status != QE_OK) {
     memory_free(out);
     return status;
@@ -212,14 +228,14 @@ static void round_matrix(enum type type, const struct layout_entry *entry, qe_re
 }
 
 /* A matrix with a value that is not finite stays as it is: weights_write will name it. */
-void weights_round(qe_params *params, const char *storage) {
-  const int type = type_of(storage);
-  for (size_t i = 0; type >= 0 && i < qe_params_count(params); i++) {
+void weights_round(qe_params *params, const char *name) {
+  const struct storage *storage = storage_of(name);
+  for (size_t i = 0; storage && i < qe_params_count(params); i++) {
     const struct layout_entry *entry = params_entry(params, i);
     qe_real *values = qe_params_matrix(params, i);
     struct error ignored = { 0 };
     if (check_values(entry, values, &ignored) == QE_OK)
-      round_matrix(entry->sparse ? (enum type)type : TYPE_F32, entry, values);
+      round_matrix(type_in(storage, entry), entry, values);
   }
 }
 
@@ -228,7 +244,7 @@ void weights_round(qe_params *params, const char *storage) {
 struct reader {
   const unsigned char *bytes;
   size_t size, position, end; /* next byte of the header; end of the matrix before */
-  int storage;                /* -1 until a sparse matrix has told */
+  int table, dense;           /* types; -1 until a matrix has told */
   struct error *error;
 };
 
@@ -248,15 +264,25 @@ static int check_start(const struct reader *reader, const qe_params *params) {
   return QE_OK;
 }
 
+/* The first table and the first dense matrix tell how all are stored. */
 static int check_type(struct reader *reader, const struct layout_entry *entry, unsigned type) {
-  if (entry->sparse && reader->storage < 0 && type < TYPES)
-    reader->storage = (int)type;
-  const unsigned expected = entry->sparse ? (unsigned)reader->storage : (unsigned)TYPE_F32;
-  if (type >= TYPES || type != expected)
+  int fixed = TYPE_F32, *told = entry->sparse ? &reader->table : entry->rows > 1 ? &reader->dense : &fixed;
+  if (*told < 0 && type < TYPES)
+    *told = (int)type;
+  if (type >= TYPES || (int)type != *told)
     return error_set(reader->error, QE_FORMAT, "weights.bin: matrix %s: type %u (%s), expected %s", entry->name,
                      type, type < TYPES ? type_names[type] : "unknown",
-                     expected < TYPES ? type_names[expected] : "f32, bf16 or int8");
+                     *told >= 0 ? type_names[*told] : "f32, bf16 or int8");
   return QE_OK;
+}
+
+/* Where there are no tables, or no dense matrices, those that there are decide; the first that fits. */
+static const struct storage *storage_read(const struct reader *reader) {
+  for (size_t i = 0; i < STORAGES; i++)
+    if ((reader->table < 0 || storages[i].table == (enum type)reader->table) &&
+        (reader->dense < 0 || storages[i].dense == (enum type)reader->dense))
+      return &storages[i];
+  return NULL;
 }
 
 /* The header is as long as all entries of the right names, so an entry that starts with its right name ends in it. */
@@ -273,8 +299,7 @@ static int read_entry(struct reader *reader, const struct layout_entry *entry, s
     return error_set(reader->error, QE_FORMAT, "weights.bin: matrix %s: %u x %u, expected %zu x %zu", entry->name,
                      (unsigned)bytes_load(found + 1, 4), (unsigned)bytes_load(found + 5, 4), entry->rows,
                      entry->cols);
-  const enum type storage = reader->storage < 0 ? TYPE_F32 : (enum type)reader->storage;
-  if (!place_next(place, entry, storage, reader->end))
+  if (!place_next(place, entry, (enum type)found[0], reader->end))
     return error_set(reader->error, QE_FORMAT, "weights.bin: matrix %s: too large", entry->name);
   if (bytes_load(found + 9, 8) != place->offset || bytes_load(found + 17, 8) != place->size)
     return error_set(reader->error, QE_FORMAT,
@@ -359,10 +384,15 @@ static int read_all(struct reader *reader, qe_params *params) {
 
 int weights_read(qe_params *params, qe_text member, const char **storage, struct error *error) {
   struct reader reader = {
-    .bytes = (const unsigned char *)member.data, .size = member.size, .storage = -1, .error = error
+    .bytes = (const unsigned char *)member.data, .size = member.size, .table = -1, .dense = -1, .error = error
   };
   if (check_start(&reader, params) != QE_OK || read_all(&reader, params) != QE_OK)
     return error->status;
-  *storage = type_names[reader.storage < 0 ? TYPE_F32 : reader.storage];
+  const struct storage *found = storage_read(&reader);
+  if (!found)
+    return error_set(error, QE_FORMAT, "weights.bin: tables are %s and dense matrices %s, which no storage is",
+                     type_names[reader.table < 0 ? TYPE_F32 : reader.table],
+                     type_names[reader.dense < 0 ? TYPE_F32 : reader.dense]);
+  *storage = found->name;
   return QE_OK;
 }

@@ -129,7 +129,7 @@ static void test_archive(void **state) {
   assert_int_equal(qe_model_set_golden(model, counted, 20), QE_OK);
   assert_int_equal(qe_model_set_card(model, "card"), QE_OK);
   assert_int_equal(qe_model_set_licence(model, "licence"), QE_OK);
-  assert_int_equal(qe_model_round(model, "int8"), QE_OK);
+  assert_int_equal(qe_model_round(model, "int8-all"), QE_OK);
   if (qe_model_save(model, scratch_path(&scratch, "aligned.qe")) != QE_OK)
     fail_msg("%s", qe_model_error(model));
   if (qe_model_open(again, scratch.path, 0) != QE_OK)

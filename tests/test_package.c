@@ -71,7 +71,7 @@ static void round_trip(const char *configuration, const char *storage) {
 }
 
 static void test_round_trips(void **state) {
-  static const char *const storages[] = { "f32", "bf16", "int8" };
+  static const char *const storages[] = { "f32", "bf16", "int8", "int8-all" };
   (void)state;
   for (int i = 0; i < 3; i++) {
     round_trip(FIXTURE_NGRAMS, storages[i]);

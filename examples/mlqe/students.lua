@@ -34,7 +34,7 @@ local WIDTH = math.min(64, width_of_encoder())
 local VECTORS = { embedding = WIDTH, window = 2 }
 local STUDENT = { student = "aligned", embedding = WIDTH, window = 2, states = 128, comparison = 64, epochs = 20,
                   patience = 20, dropout = 0.4, rate = 0.0012, word_rate = 0.0, alpha = 0.5, decoder = true,
-                  license = "CC0-1.0 AND MIT" }
+                  license = "CC0-1.0 AND MIT", storage = "int8-all" }
 local EPOCHS = math.tointeger(tonumber(os.getenv "EPOCHS" or ""))
 VECTORS.epochs, STUDENT.epochs = EPOCHS, EPOCHS or STUDENT.epochs
 

@@ -38,7 +38,7 @@ options.common = {
   { "temperature", 1.0, "with bins: of both distributions" },
   { "decoder", false, "read the decoder's log-probabilities as well" },
   { "decoder_dropout", 0.5, "share of rows whose log-probabilities an aligned student does not see in training" },
-  { "storage", "int8", "of embeddings in the archive: int8, bf16 or f32" },
+  { "storage", "int8", "of embeddings in the archive: f32, bf16 or int8; int8-all: of all matrices but biases" },
   { "shards", 2, "parts of a batch that threads share out; part of what makes a run reproducible" },
   { "languages", "", "language pair; default: the name of the data folder, if it looks like one" },
   { "golden", "", "TSV of pairs that the archive is tested with when it is opened; default: built-in ones" },
