@@ -16,9 +16,9 @@ static const struct {
   const char *name, *json;
 } shipped[] = {
   [0] = { "default-consensus", "{\"MBR0\": 1}" },
-  [MODEL] = { "default-consensus-model", "{\"MBR0\": 1, \"QE0\": 0.13}" },
+  [MODEL] = { "default-consensus-model", "{\"MBR0\": 1, \"QE0\": 0.03}" },
   [TOTALS] = { "default-decoder", "{\"MBR0\": 1, \"first\": 0.15}" },
-  [MODEL | TOTALS] = { "default-decoder-model", "{\"MBR0\": 1, \"QE0\": 0.13, \"first\": 0.15}" },
+  [MODEL | TOTALS] = { "default-decoder-model", "{\"MBR0\": 1, \"QE0\": 0.03, \"first\": 0.15}" },
 };
 enum { CASES = sizeof shipped / sizeof *shipped };
 

@@ -19,4 +19,4 @@ awk '
     if ($2 <= random) { print title ": consensus " $2 ", random " random; bad = 1 }
     if (fusion && b < $2 - .05) { print title ": fusion " b ", consensus " $2; bad = 1 }
   }
-  END { if (tables != 7) { print tables + 0 " tables, expected 7"; bad = 1 } exit bad }' "$folder/out" || { cat "$folder/out" && exit 1; }
+  END { if (tables != 9) { print tables + 0 " tables, expected 9"; bad = 1 } exit bad }' "$folder/out" || { cat "$folder/out" && exit 1; }
