@@ -414,10 +414,12 @@ static int tensor_pairwise(lua_State *L) {
 }
 
 static int tensor_look(lua_State *L) {
+  const int turned = lua_toboolean(L, 5); /* before anything is pushed */
+  lua_settop(L, 4);
   const qe_segments table = check_segments(L, 3), other = check_segments(L, 4);
   const qe_segments own = lua_istable(L, 3) ? table : check_segments(L, 3);
   const qe_tensor values = check_tensor(L, 2);
-  return push_result(L, qe_look(check_tensor(L, 1), values, own, other, lua_toboolean(L, 5)), 1);
+  return push_result(L, qe_look(check_tensor(L, 1), values, own, other, turned), 1);
 }
 
 static int tensor_of_words(lua_State *L) {

@@ -2,8 +2,9 @@
 ** core.h - what the C files of Qestrel share and nobody outside sees.
 ** Dependencies form a DAG, low to high:
 **   memory error number  <-  random pool text byte_trie unigram sentencepiece vocabulary table  <-  dataset batch
-**   <-  tape params  <-  matrix elementwise sequence gru attention loss  optimiser  <-  archive weights manifest
-**   <-  model architectures (birnn)  <-  kernel score  <-  list rerank metrics (which need only the first row)
+**   <-  lexicon sketch evidence  <-  tape params  <-  matrix elementwise sequence gru attention pairwise loss  optimiser
+**   <-  archive weights manifest  <-  model architectures (birnn aligned encoder)  <-  kernel score
+**   <-  list rerank metrics (which need only the first row)
 */
 #ifndef QE_CORE_H
 #define QE_CORE_H
