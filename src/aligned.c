@@ -161,10 +161,7 @@ struct reading {
 
 static int read_row(const struct shard *shard, size_t row, struct reading *reading) {
   const qe_pair pair = qe_dataset_pair(shard->data, shard->rows[row]);
-  const size_t most = shard->model->configuration.max_tokens;
-  int status = words_split(&reading->words[0], pair.source, most);
-  if (status == QE_OK)
-    status = words_split(&reading->words[1], pair.translation, most);
+  const int status = evidence_split(reading->words, &pair, shard->model->configuration.max_tokens);
   return status == QE_OK ? evidence_read(shard->model->evidence, &pair, reading->words, true, &reading->pair)
                          : status;
 }
@@ -313,11 +310,6 @@ static size_t width(const struct configuration *configuration) {
   return configuration->aligned.embedding;
 }
 
-static size_t offset(const qe_model *model, const struct side *const sides[2], int side, size_t row) {
-  (void)model;
-  return sides[side]->words.offset[row];
-}
-
 const struct architecture aligned_student = {
   .name = "aligned",
   .defaults = { .max_tokens = 100,
@@ -339,7 +331,7 @@ const struct architecture aligned_student = {
   .least_cells = least_cells,
   .tap_name = tap_name,
   .width = width,
-  .offset = offset,
+  .offset = words_offset,
   .forward = forward,
   .fold = aligned_fold,
   .scoring_free = aligned_scoring_free,

@@ -72,6 +72,7 @@ void head_forward(struct shard *shard, qe_tensor pooled);
 
 /* ---- words.c: embeddings of words, on a tape ---- */
 qe_segments words_of(const struct shard *shard, size_t side);
+size_t words_offset(const qe_model *model, const struct side *const sides[2], int side, size_t row); /* `offset` */
 /* Those that were given, or rows of the parameter with number `table`. */
 qe_tensor words_embed(const struct shard *shard, size_t side, size_t table);
 

@@ -155,11 +155,6 @@ static size_t width(const struct configuration *configuration) {
   return configuration->birnn.embedding;
 }
 
-static size_t offset(const qe_model *model, const struct side *const sides[2], int side, size_t row) {
-  (void)model;
-  return sides[side]->words.offset[row];
-}
-
 const struct architecture birnn = {
   .name = "birnn",
   .defaults = { .max_tokens = 200,
@@ -174,7 +169,7 @@ const struct architecture birnn = {
   .least_cells = least_cells,
   .tap_name = tap_name,
   .width = width,
-  .offset = offset,
+  .offset = words_offset,
   .forward = forward,
   .fold = birnn_fold,
   .scoring_free = birnn_scoring_free,

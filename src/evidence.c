@@ -7,11 +7,12 @@
 #define TRANSCENDENTAL_NO_LIBM
 #include "evidence.h"
 #include "bytes.h"
+#include "lexicon.h"
 #include "transcendental.h"
 
 #include <utf8proc.h>
 
-enum { LETTERS = 5, MOST_POINTS = 256, EXACT = 7, MEMBER_VERSION = 1 };
+enum { MOST_POINTS = 256, EXACT = 7, MEMBER_VERSION = 1 };
 
 struct evidence_work {
   struct hashed text[2];
@@ -39,18 +40,12 @@ uint64_t evidence_link(uint64_t source_stem, uint64_t target_stem) {
   return mix(mix(source_stem) + target_stem);
 }
 
-uint64_t evidence_stem(qe_text word) {
-  return fnv1a(FNV1A_START, word.data, word.size);
+uint64_t evidence_text(qe_text text) {
+  return fnv1a(FNV1A_START, text.data, text.size);
 }
 
 uint64_t evidence_pair_key(const qe_pair *pair) {
-  const uint64_t source = fnv1a(FNV1A_START, pair->source.data, pair->source.size);
-  return mix(mix(source) + fnv1a(FNV1A_START, pair->translation.data, pair->translation.size));
-}
-
-static bool is_letter(int32_t point) {
-  const utf8proc_category_t category = utf8proc_category(point);
-  return category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LO;
+  return evidence_link(evidence_text(pair->source), evidence_text(pair->translation));
 }
 
 /* Lower-cased; the stem is what lexicon.c makes of it. */
@@ -63,13 +58,13 @@ static void hash_word(struct hashed *text, size_t number, qe_text word) {
     int32_t point;
     at += utf8_decode(word.data + at, word.size - at, &point);
     point = point == UTF8_BAD ? 0xfffd : point;
-    cut = cut || (points == 0 && is_letter(point));
+    cut = cut || (points == 0 && utf8_is_letter(point));
     hash = fnv1a(hash, bytes, (size_t)utf8proc_encode_char(utf8proc_tolower(point), bytes));
-    if (points + 1 == LETTERS)
+    if (points + 1 == LEXICON_LETTERS)
       stem = hash;
   }
   text->word[number + 1] = hash;
-  text->stem[number + 1] = cut && points > LETTERS ? stem : hash;
+  text->stem[number + 1] = cut && points > LEXICON_LETTERS ? stem : hash;
   text->length[number + 1] = (unsigned char)(points > LEVELS ? LEVELS : points);
 }
 
@@ -263,6 +258,11 @@ static void summarise(struct evidence_pair *pair) {
   feature[0] = source - 3.0f;
   feature[1] = target - 3.0f;
   feature[2] = 4.0f * (target - source);
+}
+
+int evidence_split(struct words words[2], const qe_pair *pair, size_t max_tokens) {
+  int status = words_split(&words[0], pair->source, max_tokens);
+  return status == QE_OK ? words_split(&words[1], pair->translation, max_tokens) : status;
 }
 
 const struct hashed *evidence_hash(struct evidence_pair *pair, int side, const struct words *words) {

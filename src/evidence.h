@@ -37,6 +37,8 @@ struct evidence_pair {
   size_t count[2], channel_room[2], prior_room;
   struct evidence_work *work;
 };
+int evidence_split(struct words words[2], const qe_pair *pair,
+                   size_t max_tokens); /* both sides; QE_OK or QE_MEMORY */
 /* `words`: of both sides, as words_split cut them. leave_out: as training reads it, a counted pair without its own share;
 ** otherwise as the archive will read it. QE_OK or QE_MEMORY. */
 int evidence_read(const struct evidence *evidence, const qe_pair *pair, const struct words words[2], bool leave_out,
@@ -74,7 +76,7 @@ struct levels {
 
 uint64_t evidence_gram(const struct hashed *text, size_t last, size_t length); /* key of 1, 2 or 3 words */
 uint64_t evidence_link(uint64_t source_stem, uint64_t target_stem);
-uint64_t evidence_stem(qe_text word); /* of a stem as a lexicon has it */
+uint64_t evidence_text(qe_text text); /* of a source, or a stem as a lexicon has it */
 unsigned char level_of_count(double count);
 unsigned char level_of_probability(float t);
 unsigned char level_of_rate(double rate); /* of standardised gold scores */

@@ -119,8 +119,7 @@ static double smoothed_rate(double sum, double count) {
 
 /* ---- without a pair's own share ---- */
 
-static size_t own_count(const struct hashed *text, size_t last, size_t length) {
-  const uint64_t key = evidence_gram(text, last, length);
+static size_t own_count(const struct hashed *text, uint64_t key, size_t length) {
   size_t count = 0;
   for (size_t i = 0; i <= text->count; i++)
     count += evidence_gram(text, i, length) == key;
@@ -131,17 +130,14 @@ static void counted_grams(const struct tally *tally, const struct hashed *text, 
                           unsigned char *levels[3], unsigned char *rate) {
   for (size_t i = 0; i <= text->count; i++)
     for (size_t length = 1; length <= 3; length++) {
-      const struct gram *gram = tally_find(tally, evidence_gram(text, i, length));
-      const double own = (double)own_count(text, i, length);
+      const uint64_t key = evidence_gram(text, i, length);
+      const struct gram *gram = tally_find(tally, key);
+      const double own = (double)own_count(text, key, length);
       levels[length - 1][i] = gram_level(gram ? gram->count - own : 0, length);
       if (length == 1)
         rate[i] =
             level_of_rate(gram ? smoothed_rate((double)gram->rate - own * (double)gold, gram->count - own) : 0);
     }
-}
-
-static uint64_t source_key(qe_text source) {
-  return fnv1a(FNV1A_START, source.data, source.size);
 }
 
 static int companion_order(const void *a, const void *b) {
@@ -154,7 +150,7 @@ static int companion_order(const void *a, const void *b) {
 /* The pair and what else is known of its source, a post-edit perhaps: at most LEFT_OUT of them. */
 enum { LEFT_OUT = 8 };
 static size_t gather_left_out(const struct counted *counted, const qe_pair *pair, qe_pair left_out[LEFT_OUT]) {
-  const uint64_t source = source_key(pair->source);
+  const uint64_t source = evidence_text(pair->source);
   size_t low = 0, high = counted->companions, count = 1;
   left_out[0] = *pair;
   while (low < high) {
@@ -235,17 +231,12 @@ static float gold_of(const struct counting *c, size_t row) {
   return c->gold && !isnan(c->gold[row]) ? (float)((c->gold[row] - c->gold_mean) / c->gold_sd) : 0.0f;
 }
 
-static int split(struct counting *c, const qe_pair *pair) {
-  int status = words_split(&c->words[0], pair->source, c->max_tokens);
-  return status == QE_OK ? words_split(&c->words[1], pair->translation, c->max_tokens) : status;
-}
-
 static int tally_row(struct counting *c, size_t row) {
   struct counted *counted = c->evidence->counted;
   const qe_pair pair = qe_dataset_pair(c->data, row);
   const float gold = gold_of(c, row);
   counted->pair[row] = (struct known){ evidence_pair_key(&pair), gold };
-  if (split(c, &pair) != QE_OK)
+  if (evidence_split(c->words, &pair, c->max_tokens) != QE_OK)
     return QE_MEMORY;
   for (int side = 0; side < 2; side++) {
     const struct hashed *text = evidence_hash(&c->pair, side, &c->words[side]);
@@ -288,7 +279,7 @@ static int keep_companions(struct counted *counted, const qe_dataset *parallel) 
     const size_t size = pair.source.size + pair.translation.size;
     if (!memory_reserve((void **)&counted->bytes, &counted->bytes_room, counted->bytes_used + size + 1, 1))
       return QE_MEMORY;
-    counted->companion[row] = (struct companion){ source_key(pair.source),
+    counted->companion[row] = (struct companion){ evidence_text(pair.source),
                                                   counted->bytes_used,
                                                   { pair.source.size, pair.translation.size } };
     copy_text(copy_text(counted->bytes + counted->bytes_used, pair.source), pair.translation);
@@ -352,8 +343,8 @@ static size_t list_links(const qe_lexicon *lexicon, qe_side given, struct sketch
     if (qe_lexicon_entry(lexicon, given, i, &word, &other, &t) != QE_OK || word.size == 0)
       continue;
     const unsigned char level = level_of_probability((float)t);
-    const uint64_t source = evidence_stem(given == QE_SOURCE ? word : other);
-    const uint64_t target = evidence_stem(given == QE_SOURCE ? other : word);
+    const uint64_t source = evidence_text(given == QE_SOURCE ? word : other);
+    const uint64_t target = evidence_text(given == QE_SOURCE ? other : word);
     if (level > 0)
       entries[used++] = (struct sketch_entry){ evidence_link(source, target),
                                                (unsigned char)(given == QE_SOURCE ? level : level << 4) };
@@ -407,7 +398,8 @@ static int fit_channels(struct counting *c) {
   struct moments moments[2] = { { { 0 }, { 0 }, 0 }, { { 0 }, { 0 }, 0 } };
   for (size_t row = 0; row < qe_dataset_rows(c->data); row++) {
     const qe_pair pair = qe_dataset_pair(c->data, row);
-    if (split(c, &pair) != QE_OK || evidence_read_raw(c->evidence, &pair, c->words, true, &c->pair) != QE_OK)
+    if (evidence_split(c->words, &pair, c->max_tokens) != QE_OK ||
+        evidence_read_raw(c->evidence, &pair, c->words, true, &c->pair) != QE_OK)
       return QE_MEMORY;
     for (int side = 0; side < 2; side++)
       for (size_t i = 0; i < c->pair.count[side]; i++)

@@ -11,9 +11,8 @@
 #include "block.h"
 
 #include <math.h>
-#include <utf8proc.h>
 
-enum { ITERATIONS = 6, LETTERS = 5, MOST_LETTERS = 200, MOST_WORDS = 200, PARTS = 64, EMPTY = 0 };
+enum { ITERATIONS = 6, MOST_LETTERS = 200, MOST_WORDS = 200, PARTS = 64, EMPTY = 0 };
 
 struct table {
   uint32_t rows;
@@ -70,16 +69,11 @@ const char *qe_lexicon_error(const qe_lexicon *lexicon) {
 
 /* ---- words ---- */
 
-static bool is_letter(int32_t point) {
-  const utf8proc_category_t category = point < 0 ? UTF8PROC_CATEGORY_CN : utf8proc_category(point);
-  return category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LO;
-}
-
 /* The first code points of a word that begins with a letter; others stay whole. */
 static qe_text stem(qe_text word, int letters) {
   int32_t point;
   size_t size = word.size > 0 ? utf8_decode(word.data, word.size, &point) : 0;
-  if (size == 0 || !is_letter(point))
+  if (size == 0 || !utf8_is_letter(point))
     return word;
   for (int count = 1; count < letters && size < word.size; count++)
     size += utf8_decode(word.data + size, word.size - size, &point);
@@ -397,7 +391,7 @@ int qe_lexicon_train(qe_lexicon *lexicon, const qe_dataset *data, const qe_lexic
                      options->iterations, options->letters, MOST_LETTERS);
   if (qe_dataset_rows(data) == 0)
     return error_set(&lexicon->error, QE_USE, "lexicon: no pairs to count words of");
-  lexicon->letters = options->letters ? options->letters : LETTERS;
+  lexicon->letters = options->letters ? options->letters : LEXICON_LETTERS;
   if (train(lexicon, data, options->iterations ? options->iterations : ITERATIONS, pool) != QE_OK)
     clear(lexicon);
   return lexicon->error.status;

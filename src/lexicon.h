@@ -5,6 +5,8 @@
 #define QE_LEXICON_H
 #include "text.h"
 
+enum { LEXICON_LETTERS = 5 }; /* that words are cut to, where options say nothing else */
+
 /* t(word | given) of all words of a pair: rows are the words of the other side, columns those of side `given`, then the
 ** word that stands for nothing. */
 struct lexicon_matrix {

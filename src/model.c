@@ -398,15 +398,13 @@ int qe_model_set_golden(qe_model *model, const qe_pair *pairs, size_t count) {
 }
 
 int qe_model_round(qe_model *model, const char *type) {
-  static const char *const types[] = { "f32", "bf16", "int8", "int8-all" };
+  const char *storage = weights_storage(type);
   error_clear(&model->error);
   if (!model->params)
     return error_set(&model->error, QE_USE, "round: the model is empty");
-  for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-    if (strcmp(type, types[i]) == 0) {
-      weights_round(model->params, types[i]);
-      model->storage = types[i];
-      return QE_OK;
-    }
-  return error_set(&model->error, QE_USE, "round: \"%.20s\" is none of f32, bf16, int8, int8-all", type);
+  if (!storage)
+    return error_set(&model->error, QE_USE, "round: \"%.20s\" is none of f32, bf16, int8, int8-all", type);
+  weights_round(model->params, storage);
+  model->storage = storage;
+  return QE_OK;
 }

@@ -123,6 +123,7 @@ int weights_write(const qe_params *params, const char *storage, char **bytes, si
 int weights_read(qe_params *params, qe_text member, const char **storage,
                  struct error *error); /* exact shapes, finite */
 void weights_round(qe_params *params, const char *storage);
+const char *weights_storage(const char *name); /* the same name, for good; NULL: there is no such storage */
 
 /* ---- score.c ---- */
 int scoring_prepare(qe_model *model);

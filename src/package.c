@@ -1,8 +1,8 @@
 /*
 ** package.c - a model as an archive and back. The members, in this order: FORMAT, manifest.json, weights.bin,
-** vocab.source and vocab.target (of words only) or vocab.pieces, evidence.bin (of what was counted), MODEL_CARD.md, LICENSE. Opening believes nothing:
-** every member must be listed with its sha256, every byte accounted for, and the golden pairs must score, bit for bit,
-** what the manifest promises. A model is whole or empty, never half read.
+** vocab.source and vocab.target (of words only) or vocab.pieces, evidence.bin (of what was counted), MODEL_CARD.md,
+** LICENSE. Opening believes nothing: every member must be listed with its sha256, every byte accounted for, and the
+** golden pairs must score, bit for bit, what the manifest promises. A model is whole or empty, never half read.
 */
 #include "architecture.h"
 #include "file.h"

@@ -50,6 +50,11 @@ size_t utf8_decode(const char *bytes, size_t size, int32_t *point) {
   return used;
 }
 
+bool utf8_is_letter(int32_t point) {
+  const utf8proc_category_t category = point < 0 ? UTF8PROC_CATEGORY_CN : utf8proc_category(point);
+  return category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LO;
+}
+
 /* ---- words ---- */
 
 static bool is_ascii_letter(unsigned char c) {

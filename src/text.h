@@ -24,6 +24,7 @@ void words_free(struct words *words);
 ** bytes that was; `size` is not 0. */
 enum { UTF8_BAD = -1 };
 size_t utf8_decode(const char *bytes, size_t size, int32_t *point);
+bool utf8_is_letter(int32_t point); /* UTF8_BAD is none */
 
 /* ---- vocabulary.c: word -> ids of embedding rows ----
 ** words:  one id; row 0 is the unknown word, rows 1.. the vocabulary in its order.

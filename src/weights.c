@@ -36,6 +36,11 @@ static const struct storage *storage_of(const char *name) { /* NULL: unknown */
   return NULL;
 }
 
+const char *weights_storage(const char *name) {
+  const struct storage *storage = storage_of(name);
+  return storage ? storage->name : NULL;
+}
+
 static enum type type_in(const struct storage *storage, const struct layout_entry *entry) {
   return entry->sparse ? storage->table : entry->rows > 1 ? storage->dense : TYPE_F32;
 }

@@ -12,6 +12,11 @@ qe_segments words_of(const struct shard *shard, size_t side) {
   return segments_from(shard->tape, shard->sides[side]->words.offset + shard->first, shard->count);
 }
 
+size_t words_offset(const qe_model *model, const struct side *const sides[2], int side, size_t row) {
+  (void)model;
+  return sides[side]->words.offset[row];
+}
+
 qe_tensor words_embed(const struct shard *shard, size_t side, size_t table) {
   if (shard->given[side].tape)
     return shard->given[side];
