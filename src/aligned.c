@@ -97,13 +97,9 @@ static int parse(struct configuration *c, const json_t *object, struct error *er
       configuration_size(object, "window", 0, 8, &c->aligned.window, error) != QE_OK ||
       configuration_size(object, "states", 1, 1024, &c->aligned.states, error) != QE_OK ||
       configuration_size(object, "comparison", 1, 1024, &c->aligned.comparison, error) != QE_OK ||
-      configuration_size(object, "hidden", 1, 1024, &c->aligned.hidden, error) != QE_OK)
+      configuration_size(object, "hidden", 1, 1024, &c->aligned.hidden, error) != QE_OK ||
+      configuration_share(object, "decoder_dropout", &c->aligned.decoder_dropout, error) != QE_OK)
     return error->status;
-  const json_t *share = json_object_get(object, "decoder_dropout");
-  if (share && !(json_is_number(share) && json_number_value(share) >= 0 && json_number_value(share) <= 1))
-    return error_set(error, QE_FORMAT, "architecture: \"decoder_dropout\" is not a number from 0 to 1");
-  if (share)
-    c->aligned.decoder_dropout = json_number_value(share);
   if (c->max_tokens > ALIGNED_MOST_TOKENS)
     return error_set(error, QE_FORMAT, "architecture: max_tokens %zu, of this kind at most %d", c->max_tokens,
                      ALIGNED_MOST_TOKENS);

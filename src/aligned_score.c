@@ -298,13 +298,14 @@ static float finish(const struct step *step, const qe_scorer *scorer, const qe_p
   return scorer->model->shift + scorer->model->scale * step->kernel->score(s->bins, work->out);
 }
 
-static int score_pair(struct aligned_work *work, const qe_scorer *scorer, const qe_pair *pair, float *score) {
+static int score_pair(struct aligned_work *work, const qe_scorer *scorer, size_t number) {
+  const qe_pair *pair = &scorer->pairs[number];
   struct step step = { work, (const struct aligned_scoring *)scorer->model->scoring, scorer->kernel, { 0 } };
   int status = QE_OK;
   for (size_t side = 0; status == QE_OK && side < SIDES; side++) {
     status = words_split(&work->words[side], pair_side(pair, side), scorer->model->configuration.max_tokens);
     step.count[side] = work->words[side].count;
-    work->base.truncated += work->words[side].truncated;
+    scorer->cut[number] += work->words[side].truncated;
   }
   if (status == QE_OK && !reserve(work, step.count[0] > step.count[1] ? step.count[0] : step.count[1]))
     status = QE_MEMORY;
@@ -326,12 +327,12 @@ static int score_pair(struct aligned_work *work, const qe_scorer *scorer, const 
     look(&step, side);
     compare(&step, side);
   }
-  *score = finish(&step, scorer, pair);
+  scorer->scores[number] = finish(&step, scorer, pair);
   return QE_OK;
 }
 
 void aligned_score(qe_scorer *scorer, struct work *base, size_t first, size_t end) {
   struct aligned_work *work = (struct aligned_work *)base;
   for (size_t i = first; i < end && base->status == QE_OK; i++)
-    base->status = score_pair(work, scorer, &scorer->pairs[i], &scorer->scores[i]);
+    base->status = score_pair(work, scorer, i);
 }

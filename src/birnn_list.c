@@ -326,7 +326,7 @@ static void score_source(qe_scorer *scorer, struct birnn_work *work, size_t firs
   size_t source_tokens;
   work->base.status = work_side(work, scorer, QE_SOURCE, scorer->pairs[first].source, &source_tokens);
   memcpy(shared->source, work->part, birnn_scoring(scorer)->shape.outputs * sizeof *shared->source);
-  const size_t truncated = work->words.truncated;
+  const bool truncated = work->words.truncated;
   while (first < end && work->base.status == QE_OK) {
     const size_t block_end = gather(work, scorer, first, end);
     if (work->base.status == QE_OK)
@@ -339,7 +339,7 @@ static void score_source(qe_scorer *scorer, struct birnn_work *work, size_t firs
       if (shared->sentences[number].tokens > 0)
         work_add(work, scorer, shared->parts + number * birnn_scoring(scorer)->shape.outputs);
       scorer->scores[i] = work_score(work, scorer);
-      work->base.truncated += truncated + shared->sentences[number].truncated;
+      scorer->cut[i] = (unsigned char)(truncated + shared->sentences[number].truncated);
     }
     first = block_end;
   }

@@ -140,23 +140,24 @@ float work_score(struct birnn_work *work, const qe_scorer *scorer) {
 
 /* ---- pairs ---- */
 
-static int score_pair(struct birnn_work *work, const qe_scorer *scorer, const qe_pair *pair, float *score) {
+static int score_pair(struct birnn_work *work, const qe_scorer *scorer, size_t number) {
+  const qe_pair *pair = &scorer->pairs[number];
   work_begin(work, scorer, pair);
   for (size_t side = 0; side < SIDES; side++) {
     size_t tokens;
     int status = work_side(work, scorer, side, pair_side(pair, side), &tokens);
     if (status != QE_OK)
       return status;
-    work->base.truncated += work->words.truncated;
+    scorer->cut[number] += work->words.truncated;
     if (tokens > 0)
       work_add(work, scorer, work->part);
   }
-  *score = work_score(work, scorer);
+  scorer->scores[number] = work_score(work, scorer);
   return QE_OK;
 }
 
 void birnn_score(qe_scorer *scorer, struct work *base, size_t first, size_t end) {
   struct birnn_work *work = (struct birnn_work *)base;
   for (size_t i = first; i < end && base->status == QE_OK; i++)
-    base->status = score_pair(work, scorer, &scorer->pairs[i], &scorer->scores[i]);
+    base->status = score_pair(work, scorer, i);
 }

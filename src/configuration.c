@@ -28,6 +28,15 @@ int configuration_size(const json_t *object, const char *key, size_t low, size_t
   return QE_OK;
 }
 
+int configuration_share(const json_t *object, const char *key, double *value, struct error *error) {
+  const json_t *item = json_object_get(object, key);
+  if (item && !(json_is_number(item) && json_number_value(item) >= 0 && json_number_value(item) <= 1))
+    return error_set(error, QE_FORMAT, "architecture: \"%s\" is not a number from 0 to 1", key);
+  if (item)
+    *value = json_number_value(item);
+  return QE_OK;
+}
+
 static bool is_known(const char *const *known, const char *key) {
   while (*known && strcmp(*known, key) != 0)
     known++;

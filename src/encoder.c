@@ -55,7 +55,7 @@ static size_t pooled_width(const struct configuration *c) {
 
 static int add_pooler(qe_model *model) {
   const size_t width = model->configuration.encoder.width;
-  if (architecture_add(model, "pooler", "weight", 3 * width, width, 0) != QE_OK)
+  if (architecture_add(model, "pooler", "weight", encoder_pooled_from(&model->configuration), width, 0) != QE_OK)
     return model->error.status;
   return architecture_add(model, "pooler", "bias", 1, width, 0);
 }
@@ -160,9 +160,9 @@ static size_t least_cells(const struct configuration *c) {
 
 /* ---- configuration ---- */
 
-static const char *const keys[] = { "width",          "layers", "heads",   "inner",     "positions",
-                                    "first_position", "types",  "epsilon", "alignment", "joint",
-                                    "prefix",         "pieces", NULL };
+static const char *const keys[] = { "width",          "layers", "heads",           "inner",     "positions",
+                                    "first_position", "types",  "epsilon",         "alignment", "joint",
+                                    "prefix",         "pieces", "decoder_dropout", NULL };
 
 static int parse_alignment(struct configuration *c, const json_t *list, struct error *error) {
   size_t i;
@@ -204,7 +204,8 @@ static int parse_forms(struct configuration *c, const json_t *object, struct err
     return error_set(error, QE_FORMAT, "architecture: \"epsilon\" is not a number between 0 and 1");
   if (epsilon)
     c->encoder.epsilon = json_number_value(epsilon);
-  if (parse_alignment(c, json_object_get(object, "alignment"), error) != QE_OK ||
+  if (configuration_share(object, "decoder_dropout", &c->encoder.decoder_dropout, error) != QE_OK ||
+      parse_alignment(c, json_object_get(object, "alignment"), error) != QE_OK ||
       parse_prefix(c, json_object_get(object, "prefix"), error) != QE_OK)
     return error->status;
   if (!c->encoder.joint && c->encoder.alignment == 0)
@@ -253,7 +254,10 @@ static int dump(const struct configuration *c, json_t *object) {
   return failed | json_object_set_new(object, "epsilon", json_real(c->encoder.epsilon)) |
          json_object_set_new(object, "joint", json_boolean(c->encoder.joint)) |
          json_object_set_new(object, "alignment", dump_alignment(c)) |
-         json_object_set_new(object, "prefix", json_string(c->encoder.prefix));
+         json_object_set_new(object, "prefix", json_string(c->encoder.prefix)) |
+         (c->decoder_inputs > 0
+              ? json_object_set_new(object, "decoder_dropout", json_real(c->encoder.decoder_dropout))
+              : 0);
 }
 
 /* ---- sequences ---- */
@@ -476,10 +480,11 @@ static qe_tensor align(struct shard *shard, const struct packed *packed) {
                 parameter(shard, encoder_alignment(c) + FEATURE_SHIFT));
 }
 
-/* First state, mean of the source's, mean of the target's -> linear -> tanh. */
+/* First state, mean of the source's, mean of the target's and what the decoder says -> linear -> tanh. */
 static qe_tensor pool(struct shard *shard, const struct packed *packed) {
   const struct configuration *c = &shard->model->configuration;
-  qe_tensor states = shard->taps[TAP_OWN + 3 * (c->encoder.layers + 1) - 1], parts[3];
+  qe_tensor states = shard->taps[TAP_OWN + 3 * (c->encoder.layers + 1) - 1], parts[5];
+  size_t count = 3;
   uint32_t *first = tape_alloc(shard->tape, shard->count, sizeof *first);
   struct text_rows rows[2];
   for (size_t side = 0; side < 2; side++) {
@@ -491,7 +496,13 @@ static qe_tensor pool(struct shard *shard, const struct packed *packed) {
   for (size_t i = 0; first && i < shard->count; i++)
     first[i] = packed->first[i] - (uint32_t)packed->joint_first;
   parts[0] = first ? qe_gather(states, first, shard->count) : QE_NONE;
-  return qe_tanh(linear(shard, dropped(shard, qe_beside(parts, 3)), encoder_pooler(c)));
+  if (c->decoder_inputs) {
+    if (!head_statistics(shard, c->encoder.decoder_dropout, &parts[4]))
+      return QE_NONE;
+    parts[3] = shard->decoder;
+    count = 5;
+  }
+  return qe_tanh(linear(shard, dropped(shard, qe_beside(parts, count)), encoder_pooler(c)));
 }
 
 static void forward(struct shard *shard) {
@@ -518,6 +529,10 @@ static void forward(struct shard *shard) {
 }
 
 /* ---- the entry ---- */
+
+static bool decoder_optional(const struct configuration *c) {
+  return c->encoder.joint && c->encoder.decoder_dropout > 0;
+}
 
 static bool tap_name(const struct configuration *c, size_t number, char name[MOST_TAP_NAME]) {
   static const char *const common[] = { "score", "logits", "pooled", "inputs" };
@@ -558,6 +573,7 @@ const struct architecture encoder = {
   .keys = keys,
   .parse = parse,
   .dump = dump,
+  .decoder_optional = decoder_optional,
   .parameters = parameters,
   .start = start,
   .least_cells = least_cells,

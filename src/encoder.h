@@ -44,6 +44,12 @@ static inline size_t encoder_aligned(const struct configuration *c) {
   return (size_t)__builtin_popcountll(c->encoder.alignment);
 }
 
+/* What the pooler reads: first state, means of both texts and, where there are decoder inputs, those and whether they are
+** known. */
+static inline size_t encoder_pooled_from(const struct configuration *c) {
+  return 3 * c->encoder.width + (c->decoder_inputs > 0 ? c->decoder_inputs + 1 : 0);
+}
+
 /* The highest layer that something is made of. */
 static inline size_t encoder_needed(const struct configuration *c) {
   const uint64_t aligned = c->encoder.alignment;

@@ -30,7 +30,7 @@ static void scoring_layout(void *owner, struct room *room) {
   scoring->bias = room_take(room, 1, s->wide);
   for (size_t i = 0; i < s->layers; i++)
     layer_layout(s, &scoring->layer[i], room);
-  scoring->pooler = room_take(room, s->joint * 3 * s->width, s->wide);
+  scoring->pooler = room_take(room, s->joint * s->pooled_from, s->wide);
   scoring->pooler_bias = room_take(room, s->joint, s->wide);
   scoring->center = room_take(room, 2 * s->aligned, s->wide);
   scoring->feature_scale = room_take(room, FEATURES, s->aligned);
@@ -89,7 +89,7 @@ static int fold(struct encoder_scoring *scoring, qe_model *model) {
   for (size_t i = 0; i < s->layers; i++)
     fold_layer(s, &scoring->layer[i], model, i);
   if (s->joint) {
-    room_panels(scoring->pooler, matrix(model, encoder_pooler(c) + POOLER), 3 * s->width, s->width);
+    room_panels(scoring->pooler, matrix(model, encoder_pooler(c) + POOLER), s->pooled_from, s->width);
     room_copy(scoring->pooler_bias, 0, matrix(model, encoder_pooler(c) + POOLER_BIAS), 1, s->width);
   }
   if (s->aligned > 0)
@@ -112,6 +112,7 @@ static struct encoder_shape shape_of(const struct configuration *c) {
                                  .needed = encoder_needed(c),
                                  .aligned = aligned,
                                  .joint = c->encoder.joint,
+                                 .pooled_from = encoder_pooled_from(c),
                                  .pooled = (c->encoder.joint ? width : 0) + FEATURES * aligned,
                                  .bins = c->bins,
                                  .decoder = c->decoder_inputs,

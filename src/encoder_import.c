@@ -21,6 +21,7 @@ struct importing {
   struct safetensors tensors;
   struct unigram unigram;
   bool *kept;         /* pieces, NULL: all */
+  size_t minimum;     /* times that a piece of more than one character was seen, to be kept */
   const char *prefix; /* of the tensors' names */
   size_t rows;        /* of the file's word table */
 };
@@ -112,21 +113,59 @@ static int read_config(const json_t *config, json_t *architecture, struct error 
 
 /* ---- pieces ---- */
 
-static int mark_used(struct importing *import, const qe_dataset *corpus) {
+/* How often each piece occurs in the texts; NULL: out of memory. */
+static uint32_t *count_pieces(const struct unigram *unigram, const qe_dataset *corpus) {
   struct unigram_work work = { 0 };
-  int status = QE_OK;
-  import->kept = memory_new(import->unigram.count, sizeof *import->kept);
-  for (size_t row = 0; import->kept && row < qe_dataset_rows(corpus) && status == QE_OK; row++) {
+  uint32_t *count = memory_new(unigram->count, sizeof *count);
+  int status = count ? QE_OK : QE_MEMORY;
+  for (size_t row = 0; row < qe_dataset_rows(corpus) && status == QE_OK; row++) {
     const qe_pair pair = qe_dataset_pair(corpus, row);
     const qe_text texts[2] = { pair.source, pair.translation };
     for (size_t side = 0; side < 2 && status == QE_OK; side++) {
-      status = unigram_encode(&import->unigram, &work, texts[side], SIZE_MAX);
+      status = unigram_encode(unigram, &work, texts[side], SIZE_MAX);
       for (size_t i = 0; status == QE_OK && i < work.count; i++)
-        import->kept[work.ids[i]] = true;
+        count[work.ids[i]]++;
     }
   }
   unigram_work_free(&work);
-  return import->kept && status == QE_OK ? QE_OK : error_memory(&import->model->error);
+  if (status == QE_OK)
+    return count;
+  memory_free(count);
+  return NULL;
+}
+
+static bool one_character(qe_text piece) {
+  size_t starts = 0;
+  for (size_t i = 0; i < piece.size; i++)
+    starts += ((unsigned char)piece.data[i] & 0xc0) != 0x80;
+  return starts == 1;
+}
+
+/* What takes the place of the rare pieces shows when the texts are cut again without them: any character may. */
+static int mark_replacements(struct importing *import, const qe_dataset *corpus) {
+  struct unigram pruned = { 0 };
+  if (unigram_prune(&pruned, &import->unigram, import->kept, &import->model->error) != QE_OK)
+    return import->model->error.status;
+  uint32_t *count = count_pieces(&pruned, corpus);
+  for (size_t i = 0, number = 0; count && i < import->unigram.count; i++)
+    if (import->kept[i] || import->unigram.special[i])
+      import->kept[i] = count[number++] > 0;
+  memory_free(count);
+  unigram_free(&pruned);
+  return count ? QE_OK : error_memory(&import->model->error);
+}
+
+static int mark_used(struct importing *import, const qe_dataset *corpus) {
+  const struct unigram *unigram = &import->unigram;
+  uint32_t *count = count_pieces(unigram, corpus);
+  import->kept = count ? memory_new(unigram->count, sizeof *import->kept) : NULL;
+  for (size_t i = 0; import->kept && i < unigram->count; i++)
+    import->kept[i] =
+        count[i] >= import->minimum || (import->minimum > 1 && one_character(unigram_piece(unigram, i)));
+  memory_free(count);
+  if (!import->kept)
+    return error_memory(&import->model->error);
+  return import->minimum > 1 ? mark_replacements(import, corpus) : QE_OK;
 }
 
 static int mark_prefix(struct importing *import, const char *prefix, size_t *pieces) {
@@ -267,13 +306,21 @@ static json_t *usual_alignment(const json_t *architecture) {
   return list;
 }
 
+/* "minimum" is the only choice that the model itself does not keep. */
+static int take_minimum(struct importing *import, json_t *choices) {
+  import->minimum = 1;
+  if (configuration_size(choices, "minimum", 1, UINT32_MAX, &import->minimum, &import->model->error) == QE_OK)
+    json_object_del(choices, "minimum");
+  return import->model->error.status;
+}
+
 static int add_choices(struct importing *import, json_t *architecture, const char *configuration) {
   json_error_t reason;
   struct error *error = &import->model->error;
   json_t *choices = json_loads(configuration ? configuration : "{}", JSON_REJECT_DUPLICATES, &reason);
   if (!json_is_object(choices))
     error_set(error, QE_FORMAT, "architecture: %s", choices ? "not a JSON object" : reason.text);
-  else if (json_object_update(architecture, choices) != 0)
+  else if (take_minimum(import, choices) == QE_OK && json_object_update(architecture, choices) != 0)
     error_memory(error);
   json_decref(choices);
   if (error->status != QE_OK)
@@ -368,8 +415,8 @@ static int import_model(struct importing *import, const char *configuration, con
   if (!architecture)
     return error_memory(&import->model->error);
   if (open_files(import, architecture) == QE_OK && check_rows(import) == QE_OK &&
-      (!corpus || mark_used(import, corpus) == QE_OK) &&
       add_choices(import, architecture, configuration) == QE_OK &&
+      (!corpus || mark_used(import, corpus) == QE_OK) &&
       finish_choices(import, architecture, import->unigram.count) == QE_OK)
     fill_model(import, rng);
   json_decref(architecture);

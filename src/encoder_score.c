@@ -77,7 +77,7 @@ static void work_layout(void *owner, struct room *room) {
   work->mixed = room_take(room, rows, s->stride);
   work->inner = room_take(room, inner > attention ? inner : attention, 1);
   work->scratch = room_take(room, matching, 1);
-  work->pooled = room_take(room, 3 * s->width + s->wide, 1);
+  work->pooled = room_take(room, s->pooled_from + s->wide, 1);
   work->inputs = room_take(room, s->pooled + s->wide + DECODER_INPUTS, 1);
   work->logits = room_take(room, s->outputs, 1);
 }
@@ -166,7 +166,7 @@ static int add_pair(struct encoder_work *work, const qe_scorer *scorer, size_t n
     if (status != QE_OK)
       return status;
     most += 2 * work->pieces[side].count;
-    work->base.truncated += work->pieces[side].truncated;
+    scorer->cut[number] += work->pieces[side].truncated;
   }
   if (!memory_reserve((void **)&work->ids, &work->ids_room, most, sizeof *work->ids) ||
       !memory_reserve((void **)&work->positions, &work->positions_room, most, sizeof *work->positions) ||
@@ -305,14 +305,16 @@ static void mean_state(const struct encoder_work *work, const struct encoder_sha
 }
 
 static void pool(struct encoder_work *work, const struct encoder_scoring *scoring, const struct kernel *kernel,
-                 const struct item *item, float *out) {
+                 const struct item *item, const float *decoder, float *out) {
   const struct encoder_shape *s = &scoring->shape;
   float *pooled = work->pooled;
   memcpy(pooled, work->states + item->joint.first * s->stride, s->width * sizeof *pooled);
   mean_state(work, s, item->beside[0], pooled + s->width);
   mean_state(work, s, item->beside[1], pooled + 2 * s->width);
-  float *turned = pooled + 3 * s->width;
-  kernel->product(1, 3 * s->width, s->wide, pooled, 0, scoring->pooler, scoring->pooler_bias, turned, 0);
+  if (s->decoder > 0)
+    memcpy(pooled + 3 * s->width, decoder, (s->decoder + 1) * sizeof *pooled);
+  float *turned = pooled + s->pooled_from;
+  kernel->product(1, s->pooled_from, s->wide, pooled, 0, scoring->pooler, scoring->pooler_bias, turned, 0);
   kernel->tanh(s->wide, turned);
   memcpy(out, turned, s->width * sizeof *out);
 }
@@ -323,14 +325,16 @@ static float score_item(struct encoder_work *work, const qe_scorer *scorer, size
   const struct item *item = &work->items[number];
   const qe_pair *pair = &scorer->pairs[item->pair];
   const size_t features = FEATURES * s->aligned;
-  float *inputs = work->inputs;
+  float *inputs = work->inputs, decoder[DECODER_INPUTS + 1] = { 0 };
+  if (s->decoder > 0)
+    decoder_inputs(scorer->model, pair->logprobs, pair->logprob_count, decoder);
+  decoder[s->decoder] = pair->logprob_count > 0 ? 1.0f : 0.0f;
   if (s->joint)
-    pool(work, scoring, scorer->kernel, item, inputs);
+    pool(work, scoring, scorer->kernel, item, decoder, inputs);
   inputs += s->joint * s->width;
   for (size_t i = 0; i < features; i++)
     inputs[i] = work->features[number * features + i] * scoring->feature_scale[i] + scoring->feature_shift[i];
-  if (s->decoder > 0)
-    decoder_inputs(scorer->model, pair->logprobs, pair->logprob_count, inputs + features);
+  memcpy(inputs + features, decoder, s->decoder * sizeof *inputs);
   scorer->kernel->affine(1, s->pooled + s->decoder, s->outputs, work->inputs, 0, scoring->head, scoring->head_bias,
                          work->logits);
   return scorer->model->shift + scorer->model->scale * scorer->kernel->score(s->bins, work->logits);

@@ -17,8 +17,8 @@ struct encoder_shape {
   size_t width, wide, stride; /* wide: padded; stride: from row to row */
   size_t inner, inner_wide, inner_stride;
   size_t heads, head, head_wide;
-  size_t layers, needed, aligned, joint,
-      pooled; /* needed: the highest layer that is looked at; pooled: numbers before the decoder's */
+  size_t layers, needed, aligned, joint; /* needed: the highest layer that is looked at */
+  size_t pooled_from, pooled; /* numbers that the pooler reads; that the head reads before the decoder's */
   size_t bins, decoder, outputs;
 };
 
@@ -29,7 +29,7 @@ struct encoder_scoring {
   struct encoder_shape shape;
   float *word, *position, *type, *gain, *bias; /* rows wide apart */
   struct encoder_weights *layer;
-  float *pooler, *pooler_bias;                   /* panels, 3 width x wide */
+  float *pooler, *pooler_bias;                   /* panels, pooled_from x wide */
   float *center, *feature_scale, *feature_shift; /* 2 aligned rows wide apart; FEATURES * aligned */
   float *head, *head_bias;                       /* (pooled + decoder) x outputs */
   float *zeros;                                  /* as many as a row of anything has */

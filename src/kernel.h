@@ -75,5 +75,6 @@ struct kernel {
 /* The kernel of this name ("portable", "v3", "v4") if this CPU runs it, else NULL; for NULL the best. */
 const struct kernel *kernel_choose(const char *name);
 void scorer_use(qe_scorer *scorer, const struct kernel *kernel); /* for tests: in place of the best */
+void scorer_beginnings(qe_scorer *scorer); /* no windows: of a long side only what the model reads at once counts */
 
 #endif

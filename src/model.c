@@ -403,7 +403,7 @@ int qe_model_round(qe_model *model, const char *type) {
   if (!model->params)
     return error_set(&model->error, QE_USE, "round: the model is empty");
   if (!storage)
-    return error_set(&model->error, QE_USE, "round: \"%.20s\" is none of f32, bf16, int8, int8-all", type);
+    return error_set(&model->error, QE_USE, "round: \"%.20s\" is none of %s", type, weights_storages());
   weights_round(model->params, storage);
   model->storage = storage;
   return QE_OK;

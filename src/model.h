@@ -41,6 +41,7 @@ struct configuration {
       uint64_t alignment; /* bit N: both texts, each encoded alone, are aligned by their states after N layers */
       bool joint;         /* both texts are encoded as one sequence, too */
       char prefix[ENCODER_PREFIX];
+      double decoder_dropout; /* as that of the aligned student; 0: every row needs them */
     } encoder;
   };
 };
@@ -55,6 +56,8 @@ int configuration_parse(struct configuration *configuration, const json_t *objec
 /* For architectures: object[key] within bounds; absent keeps *value. */
 int configuration_size(const json_t *object, const char *key, size_t low, size_t high, size_t *value,
                        struct error *error);
+/* The same of a number from 0 to 1. */
+int configuration_share(const json_t *object, const char *key, double *value, struct error *error);
 /* "text", "text_revision", "source" and "target" of those that read words. */
 #define CONFIGURATION_WORD_KEYS "text", "text_revision", "source", "target"
 int configuration_words(struct configuration *configuration, const json_t *object, struct error *error);
@@ -76,7 +79,7 @@ struct qe_model {
   qe_pair *golden;      /* owned copies */
   float *golden_scores; /* as the archive promised them; NULL for a model that was not opened */
   size_t golden_count;
-  const char *storage;  /* "f32", "bf16", "int8", "int8-all" */
+  const char *storage;  /* "f32", "bf16", "int8", "int8-all", "int4" */
   float scale, shift;   /* z = shift + scale * raw */
   float calibration[2]; /* 1 / (1 + exp(-(a z + b))) */
   float decoder_mean[DECODER_INPUTS], decoder_sd[DECODER_INPUTS];
@@ -117,12 +120,14 @@ int manifest_describe(qe_model *model, const json_t *changes);
 **   u64 offset, u64 size | zero padding | each matrix from a multiple of 64; all little-endian; nothing else.
 ** types: 0 f32; 1 bf16 (upper half of an f32, rounded to nearest even); 2 int8 (f32 scale per row, then rows x cols
 ** int8 in -127..127; value = scale * q; scales have 16 significant bits so that rounding twice changes nothing).
-** Storage names the type of tables (sparse matrices); others are f32, or with int8-all int8, those of one row f32 always.
+** 3 int4 (int4.h). Storage names the type of tables (sparse matrices); others are f32, or with int8-all int8, with int4
+** int4 where they have at least 32 rows and columns; those of one row are f32 always.
 */
 int weights_write(const qe_params *params, const char *storage, char **bytes, size_t *size, struct error *error);
 int weights_read(qe_params *params, qe_text member, const char **storage,
                  struct error *error); /* exact shapes, finite */
 void weights_round(qe_params *params, const char *storage);
+const char *weights_storages(void);            /* a list of their names */
 const char *weights_storage(const char *name); /* the same name, for good; NULL: there is no such storage */
 
 /* ---- score.c ---- */

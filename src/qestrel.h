@@ -120,13 +120,15 @@ QE_API const char *qe_scorer_error(const qe_scorer *scorer);
 
 /* scores[i] = predicted z-score of pairs[i], higher is better. No tape, BLAS, libm or allocation (once warm);
 ** the same bits whatever the batch, its order, the threads and the CPU. Any bytes are accepted: malformed UTF-8
-** is repaired with U+FFFD, empty text scores like any other. */
+** is repaired with U+FFFD, empty text scores like any other. A pair with a side longer than the model reads at once is
+** cut into windows, both sides into as many, of about as many bytes each, at white space where there is some; its score is
+** their mean, weighted by bytes. The log-probabilities are shared out alike. */
 QE_API int qe_score(qe_scorer *scorer, const qe_pair *pairs, size_t count, float *scores);
 /* The same scores, to the bit, for pairs of which many stand together that are candidates of one source: each source,
 ** each distinct translation and each distinct word is computed once, and so is what translations share at their beginnings
 ** and ends. Memory is bounded, whatever the length of the list. */
 QE_API int qe_score_list(qe_scorer *scorer, const qe_pair *pairs, size_t count, float *scores);
-QE_API size_t qe_scorer_truncated(const qe_scorer *scorer); /* sides cut to the model's token limit so far */
+QE_API size_t qe_scorer_truncated(const qe_scorer *scorer); /* sides longer than the model's token limit so far */
 
 /* ------------------------------------------------------------------------------------------------------------
 ** Ring 2: n-best lists
@@ -753,7 +755,8 @@ QE_API int qe_model_create_with(qe_model *model, const char *configuration, cons
 ** alignment: each text is encoded alone and the states after these layers are aligned by cosine; joint: both are encoded
 ** as one sequence and pooled; either or both. "alignment":true, or not a word about either: of 12 layers 7 and 11 are
 ** aligned, of others those in like places, whose mean cosine is the score until somebody trains the head. `corpus`
-** (may be NULL): only pieces that its texts use are kept. Pooler and head are drawn from `rng`. The manifest's "encoder"
+** (may be NULL): only pieces that its texts use are kept, with "minimum":N those that occur N times in them, and what is
+** needed to spell the rest. Pooler and head are drawn from `rng`. The manifest's "encoder"
 ** names the sha256 of model.safetensors. */
 QE_API int qe_model_import(qe_model *model, const char *folder, const char *configuration, const qe_dataset *corpus,
                            qe_rng *rng);
@@ -857,7 +860,8 @@ QE_API int qe_model_set_licence(qe_model *model, const char *text);
 /* The pairs that the archive will be tested with; their scores are computed when it is saved. */
 QE_API int qe_model_set_golden(qe_model *model, const qe_pair *pairs, size_t count);
 /* How matrices are stored: "f32", "bf16", "int8" (rows with a scale each) for sparse matrices, f32 for the others;
-** "int8-all": int8 for those of more than one row, too.
+** "int8-all": int8 for those of more than one row, too; "int4": four bits and half a bit of scale for a number of any
+** matrix of at least 32 rows and columns, and of sparse ones.
 ** Rounds the values in place, so that what is saved scores exactly like what is in memory. */
 QE_API int qe_model_round(qe_model *model, const char *type);
 /* Written to a temporary file beside `path`, synced, renamed, folder synced. Same model, same bytes. */

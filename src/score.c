@@ -52,7 +52,6 @@ static void score_part(void *context, int part) {
   struct work *work = scorer->works[part];
   const size_t parts = (size_t)scorer->parts, number = (size_t)part;
   work->status = QE_OK;
-  work->truncated = 0;
   scorer->score(scorer, work, share_begin(scorer->count, parts, number),
                 share_begin(scorer->count, parts, number + 1));
 }
@@ -87,6 +86,8 @@ void qe_scorer_free(qe_scorer *scorer) {
   if (!scorer)
     return;
   works_clear(scorer);
+  memory_free(scorer->cut);
+  windows_free(&scorer->windows);
   memory_free(scorer->works);
   memory_free(scorer);
 }
@@ -101,6 +102,10 @@ size_t qe_scorer_truncated(const qe_scorer *scorer) {
 
 void scorer_use(qe_scorer *scorer, const struct kernel *kernel) {
   scorer->kernel = kernel;
+}
+
+void scorer_beginnings(qe_scorer *scorer) {
+  scorer->no_windows = true;
 }
 
 /* Work areas that fit the model as it is now: it may have become another one since the last call. */
@@ -136,24 +141,40 @@ static int check_pairs(qe_scorer *scorer, const qe_pair *pairs, size_t count, co
   return QE_OK;
 }
 
-static int score_by(qe_scorer *scorer, bool list, const qe_pair *pairs, size_t count, float *scores) {
-  const size_t fewest = list ? 64 : 1; /* pairs of a part */
-  error_clear(&scorer->error);
-  if (check_pairs(scorer, pairs, count, scores) != QE_OK || works_open(scorer, scorer->model->scoring) != QE_OK)
-    return scorer->error.status;
+static int run_parts(qe_scorer *scorer, const qe_pair *pairs, size_t count, size_t fewest, float *scores) {
   const size_t parts = (count + fewest - 1) / fewest;
-  scorer->score = list ? scorer->architecture->score_list : scorer->architecture->score;
+  if (!memory_reserve((void **)&scorer->cut, &scorer->cut_room, count + 1, sizeof *scorer->cut))
+    return error_memory(&scorer->error);
+  memset(scorer->cut, 0, count * sizeof *scorer->cut);
   scorer->pairs = pairs;
   scorer->scores = scores;
   scorer->count = count;
   scorer->parts = parts < (size_t)scorer->threads ? (int)parts : scorer->threads;
   pool_run(scorer->pool, scorer->parts, score_part, scorer);
-  for (int i = 0; i < scorer->parts; i++) {
-    scorer->truncated += scorer->works[i]->truncated;
+  for (int i = 0; i < scorer->parts; i++)
     if (scorer->works[i]->status != QE_OK)
       error_memory(&scorer->error);
-  }
   return scorer->error.status;
+}
+
+int scorer_run(qe_scorer *scorer, const qe_pair *pairs, size_t count, float *scores) {
+  scorer->score = scorer->architecture->score;
+  return run_parts(scorer, pairs, count, 1, scores);
+}
+
+static int score_by(qe_scorer *scorer, bool list, const qe_pair *pairs, size_t count, float *scores) {
+  const size_t fewest = list ? 64 : 1; /* pairs of a part */
+  size_t cut = 0;
+  error_clear(&scorer->error);
+  if (check_pairs(scorer, pairs, count, scores) != QE_OK || works_open(scorer, scorer->model->scoring) != QE_OK)
+    return scorer->error.status;
+  scorer->score = list ? scorer->architecture->score_list : scorer->architecture->score;
+  if (run_parts(scorer, pairs, count, fewest, scores) != QE_OK)
+    return scorer->error.status;
+  for (size_t i = 0; i < count; i++)
+    cut += scorer->cut[i];
+  scorer->truncated += cut;
+  return cut > 0 && !scorer->no_windows ? windows_score(scorer, pairs, count, scores) : QE_OK;
 }
 
 int qe_score(qe_scorer *scorer, const qe_pair *pairs, size_t count, float *scores) {

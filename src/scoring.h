@@ -17,12 +17,19 @@ struct scoring {
 };
 
 struct work {
-  size_t truncated;
   int status;
 };
 
-/* Scores pairs first .. end - 1 of the call; status and truncated are left in the work area. */
+/* Scores pairs first .. end - 1 of the call; the status is left in the work area. */
 typedef void score_pairs(qe_scorer *scorer, struct work *work, size_t first, size_t end);
+
+/* Room for long pairs: which those are, and one of them in windows. */
+struct windows {
+  size_t *numbers;
+  qe_pair *pairs;
+  float *scores;
+  size_t number_room, pair_room, score_room;
+};
 
 struct qe_scorer {
   struct error error;
@@ -37,9 +44,19 @@ struct qe_scorer {
   const qe_pair *pairs;
   float *scores;
   size_t count;
+  unsigned char *cut; /* per pair: its sides of which the model has read only the beginning */
+  size_t cut_room;
+  struct windows windows;
+  bool no_windows; /* such pairs keep the score of their beginning */
 };
 
 /* ---- score.c ---- */
+/* Scores pairs in one call of the pool, as far as the model reads them. */
+int scorer_run(qe_scorer *scorer, const qe_pair *pairs, size_t count, float *scores);
+/* ---- windows.c ---- */
+void windows_free(struct windows *windows);
+/* The pairs of which only the beginning was read, again, in windows. */
+int windows_score(qe_scorer *scorer, const qe_pair *pairs, size_t count, float *scores);
 /* Where part `part` of `parts` of a call of so many things begins: a matter of these numbers alone. */
 static inline size_t share_begin(size_t count, size_t parts, size_t part) {
   const size_t extra = count % parts;

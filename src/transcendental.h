@@ -24,6 +24,17 @@ static inline float float_of(uint32_t bits) {
   return x;
 }
 
+/* Upper half of an f32, to nearest, ties to even; the largest values stay finite instead of rounding to infinity. */
+static inline uint16_t bf16_of(float value) {
+  const uint32_t bits = float_bits(value);
+  const uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+  return (uint16_t)((rounded & 0x7f80) == 0x7f80 ? bits >> 16 : rounded);
+}
+
+static inline float float_of_bf16(uint64_t half) {
+  return float_of((uint32_t)half << 16);
+}
+
 /* By masks: of `condition ? yes : no` the compiler makes a jump when one of them is a constant. */
 static inline float float_choice(int condition, float yes, float no) {
   uint32_t mask = 0u - (uint32_t)condition;

@@ -6,26 +6,30 @@
 ** was read is written again as the same bytes. The file knows the format, not what the matrices are for.
 */
 #include "bytes.h"
-#include "model.h"
+#include "int4.h"
 #include "transcendental.h"
 
 #include <float.h>
 #include <math.h>
 
-enum type { TYPE_F32, TYPE_BF16, TYPE_INT8, TYPES };
-static const char *const type_names[TYPES] = { "f32", "bf16", "int8" };
-static const size_t type_sizes[TYPES] = { 4, 2, 1 };
+enum type { TYPE_F32, TYPE_BF16, TYPE_INT8, TYPE_INT4, TYPES };
+static const char *const type_names[TYPES] = { "f32", "bf16", "int8", "int4" };
+static const size_t type_sizes[TYPES] = { 4, 2, 1, 0 };
 
-/* Tables are what is stored by rows (sparse); `dense` is every other matrix of more than one row. */
+/* Tables are what is stored by rows (sparse). Of other matrices, a dense one has whole blocks of int4 in both directions;
+** vectors, of one row, are f32 always; what is left is small. */
+enum kind { TABLE, DENSE, SMALL, VECTOR, KINDS };
 struct storage {
   const char *name;
-  enum type table, dense;
+  enum type type[KINDS];
 };
-static const struct storage storages[] = { { "f32", TYPE_F32, TYPE_F32 },
-                                           { "bf16", TYPE_BF16, TYPE_F32 },
-                                           { "int8", TYPE_INT8, TYPE_F32 },
-                                           { "int8-all", TYPE_INT8, TYPE_INT8 } };
+static const struct storage storages[] = { { "f32", { TYPE_F32, TYPE_F32, TYPE_F32, TYPE_F32 } },
+                                           { "bf16", { TYPE_BF16, TYPE_F32, TYPE_F32, TYPE_F32 } },
+                                           { "int8", { TYPE_INT8, TYPE_F32, TYPE_F32, TYPE_F32 } },
+                                           { "int8-all", { TYPE_INT8, TYPE_INT8, TYPE_INT8, TYPE_F32 } },
+                                           { "int4", { TYPE_INT4, TYPE_INT4, TYPE_F32, TYPE_F32 } } };
 enum { STORAGES = sizeof storages / sizeof *storages };
+static const char known_storages[] = "f32, bf16, int8, int8-all, int4";
 
 enum { VERSION = 1, START = 16, ENTRY = 26, ALIGNMENT = 64, MOST = 127, LONGEST_NAME = 255 };
 
@@ -41,22 +45,22 @@ const char *weights_storage(const char *name) {
   return storage ? storage->name : NULL;
 }
 
+static enum kind kind_of(const struct layout_entry *entry) {
+  return entry->sparse                                            ? TABLE
+         : entry->rows >= INT4_BLOCK && entry->cols >= INT4_BLOCK ? DENSE
+         : entry->rows > 1                                        ? SMALL
+                                                                  : VECTOR;
+}
+
 static enum type type_in(const struct storage *storage, const struct layout_entry *entry) {
-  return entry->sparse ? storage->table : entry->rows > 1 ? storage->dense : TYPE_F32;
+  return storage->type[kind_of(entry)];
+}
+
+const char *weights_storages(void) {
+  return known_storages;
 }
 
 /* ---- numbers as bytes ---- */
-
-/* Upper half of an f32, to nearest, ties to even; the largest values stay finite instead of rounding to infinity. */
-static uint16_t bf16_of(float value) {
-  const uint32_t bits = float_bits(value);
-  const uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-  return (uint16_t)((rounded & 0x7f80) == 0x7f80 ? bits >> 16 : rounded);
-}
-
-static float float_of_bf16(uint64_t half) {
-  return float_of((uint32_t)half << 16);
-}
 
 /* 16 significant bits times at most 127 is exact in 24. Cut off rather than rounded, so that the largest value never
 ** grows beyond an f32. Rows whose scale would lose bits because it is subnormal become zero. */
@@ -83,15 +87,19 @@ struct place {
   size_t offset, size;
 };
 
+static bool matrix_size(const struct layout_entry *entry, enum type type, size_t *size) {
+  const size_t row_bytes = type == TYPE_INT8 ? sizeof(float) : 0;
+  if (type == TYPE_INT4)
+    return int4_size(entry, size);
+  return !__builtin_mul_overflow(entry->cols, type_sizes[type], size) &&
+         !__builtin_add_overflow(*size, row_bytes, size) && !__builtin_mul_overflow(*size, entry->rows, size);
+}
+
 /* Where a matrix lies that follows `end` bytes. False: sizes overflow. */
 static bool place_next(struct place *place, const struct layout_entry *entry, enum type type, size_t end) {
   place->type = type;
-  const size_t row_bytes = place->type == TYPE_INT8 ? sizeof(float) : 0;
   size_t next;
-  if (__builtin_mul_overflow(entry->cols, type_sizes[place->type], &place->size) ||
-      __builtin_add_overflow(place->size, row_bytes, &place->size) ||
-      __builtin_mul_overflow(place->size, entry->rows, &place->size) ||
-      __builtin_add_overflow(end, (size_t)ALIGNMENT - 1, &place->offset))
+  if (!matrix_size(entry, type, &place->size) || __builtin_add_overflow(end, (size_t)ALIGNMENT - 1, &place->offset))
     return false;
   place->offset -= place->offset % ALIGNMENT;
   return !__builtin_add_overflow(place->offset, place->size, &next) && entry->rows <= UINT32_MAX &&
@@ -162,6 +170,8 @@ static void write_matrix(unsigned char *out, enum type type, const struct layout
   const size_t count = entry->rows * entry->cols;
   if (type == TYPE_INT8)
     write_int8(out, entry, values);
+  else if (type == TYPE_INT4)
+    int4_write(out, entry, values);
   else if (type == TYPE_BF16)
     for (size_t i = 0; i < count; i++)
       bytes_store(out + 2 * i, bf16_of((float)values[i]), 2);
@@ -195,7 +205,7 @@ int weights_write(const qe_params *params, const char *name, char **bytes, size_
   const struct storage *storage = storage_of(name);
   *bytes = NULL;
   if (!storage)
-    return error_set(error, QE_USE, "weights.bin: storage \"%.20s\" is none of f32, bf16, int8, int8-all", name);
+    return error_set(error, QE_USE, "weights.bin: storage \"%.20s\" is none of %s", name, known_storages);
   if (total_size(params, storage, size, error) != QE_OK)
     return error->status;
   unsigned char *out = memory_new(*size, 1);
@@ -224,6 +234,8 @@ static void round_matrix(enum type type, const struct layout_entry *entry, qe_re
   const size_t count = entry->rows * entry->cols;
   if (type == TYPE_INT8)
     round_int8(entry, values);
+  else if (type == TYPE_INT4)
+    int4_round(entry, values);
   else if (type == TYPE_BF16)
     for (size_t i = 0; i < count; i++)
       values[i] = (qe_real)float_of_bf16(bf16_of((float)values[i]));
@@ -249,7 +261,7 @@ void weights_round(qe_params *params, const char *name) {
 struct reader {
   const unsigned char *bytes;
   size_t size, position, end; /* next byte of the header; end of the matrix before */
-  int table, dense;           /* types; -1 until a matrix has told */
+  int type[KINDS];            /* -1 until a matrix has told */
   struct error *error;
 };
 
@@ -269,25 +281,32 @@ static int check_start(const struct reader *reader, const qe_params *params) {
   return QE_OK;
 }
 
-/* The first table and the first dense matrix tell how all are stored. */
+/* The first matrix of a kind tells how all of it are stored. */
 static int check_type(struct reader *reader, const struct layout_entry *entry, unsigned type) {
-  int fixed = TYPE_F32, *told = entry->sparse ? &reader->table : entry->rows > 1 ? &reader->dense : &fixed;
+  int *told = &reader->type[kind_of(entry)];
   if (*told < 0 && type < TYPES)
     *told = (int)type;
   if (type >= TYPES || (int)type != *told)
     return error_set(reader->error, QE_FORMAT, "weights.bin: matrix %s: type %u (%s), expected %s", entry->name,
                      type, type < TYPES ? type_names[type] : "unknown",
-                     *told >= 0 ? type_names[*told] : "f32, bf16 or int8");
+                     *told >= 0 ? type_names[*told] : "f32, bf16, int8 or int4");
   return QE_OK;
 }
 
-/* Where there are no tables, or no dense matrices, those that there are decide; the first that fits. */
+/* Kinds that there are decide; the first that fits. */
 static const struct storage *storage_read(const struct reader *reader) {
-  for (size_t i = 0; i < STORAGES; i++)
-    if ((reader->table < 0 || storages[i].table == (enum type)reader->table) &&
-        (reader->dense < 0 || storages[i].dense == (enum type)reader->dense))
+  for (size_t i = 0; i < STORAGES; i++) {
+    bool fits = true;
+    for (size_t kind = 0; kind < KINDS; kind++)
+      fits &= reader->type[kind] < 0 || storages[i].type[kind] == (enum type)reader->type[kind];
+    if (fits)
       return &storages[i];
+  }
   return NULL;
+}
+
+static const char *type_read(const struct reader *reader, enum kind kind) {
+  return reader->type[kind] < 0 ? "absent" : type_names[reader->type[kind]];
 }
 
 /* The header is as long as all entries of the right names, so an entry that starts with its right name ends in it. */
@@ -355,11 +374,23 @@ static int read_int8(const unsigned char *bytes, const struct layout_entry *entr
   return QE_OK;
 }
 
+static int read_int4(const unsigned char *bytes, const struct layout_entry *entry, qe_real *values,
+                     struct error *error) {
+  const size_t wrong = int4_read(bytes, entry, values);
+  return wrong == 0
+             ? QE_OK
+             : error_set(error, QE_FORMAT,
+                         "weights.bin: matrix %s, %s %zu: a scale that does not make its largest value -8 steps",
+                         entry->name, entry->sparse ? "row" : "column", wrong);
+}
+
 static int read_matrix(const unsigned char *bytes, enum type type, const struct layout_entry *entry,
                        qe_real *values, struct error *error) {
   const size_t count = entry->rows * entry->cols;
   if (type == TYPE_INT8)
     return read_int8(bytes, entry, values, error);
+  if (type == TYPE_INT4)
+    return read_int4(bytes, entry, values, error);
   if (type == TYPE_BF16)
     for (size_t i = 0; i < count; i++)
       values[i] = (qe_real)float_of_bf16(bytes_load(bytes + 2 * i, 2));
@@ -388,16 +419,17 @@ static int read_all(struct reader *reader, qe_params *params) {
 }
 
 int weights_read(qe_params *params, qe_text member, const char **storage, struct error *error) {
-  struct reader reader = {
-    .bytes = (const unsigned char *)member.data, .size = member.size, .table = -1, .dense = -1, .error = error
-  };
+  struct reader reader = { .bytes = (const unsigned char *)member.data,
+                           .size = member.size,
+                           .type = { -1, -1, -1, TYPE_F32 },
+                           .error = error };
   if (check_start(&reader, params) != QE_OK || read_all(&reader, params) != QE_OK)
     return error->status;
   const struct storage *found = storage_read(&reader);
   if (!found)
-    return error_set(error, QE_FORMAT, "weights.bin: tables are %s and dense matrices %s, which no storage is",
-                     type_names[reader.table < 0 ? TYPE_F32 : reader.table],
-                     type_names[reader.dense < 0 ? TYPE_F32 : reader.dense]);
+    return error_set(error, QE_FORMAT,
+                     "weights.bin: tables are %s, dense matrices %s and small ones %s, which no storage is",
+                     type_read(&reader, TABLE), type_read(&reader, DENSE), type_read(&reader, SMALL));
   *storage = found->name;
   return QE_OK;
 }

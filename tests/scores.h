@@ -26,6 +26,7 @@ static inline size_t score(const qe_model *model, const char *kernel, int thread
                            size_t count, float *scores) {
   qe_pool *pool = qe_pool_new(threads);
   qe_scorer *scorer = qe_scorer_new(model, pool);
+  scorer_beginnings(scorer);
   if (kernel)
     scorer_use(scorer, kernel_choose(kernel));
   assert_int_equal(qe_score(scorer, pairs, count, scores), QE_OK);

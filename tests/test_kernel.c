@@ -235,6 +235,7 @@ static void score_all(const qe_model *model, const char *kernel, qe_pool *pool, 
   qe_pair pairs[PAIRS];
   make_pairs(model, pairs);
   qe_scorer *scorer = qe_scorer_new(model, pool);
+  scorer_beginnings(scorer);
   scorer_use(scorer, kernel_choose(kernel));
   assert_int_equal(qe_score(scorer, pairs, PAIRS, scores), QE_OK);
   qe_scorer_free(scorer);
@@ -419,6 +420,7 @@ static void test_batch_and_threads_do_not_matter(void **state) {
   float expected[PAIRS], scores[PAIRS];
   make_pairs(model, pairs);
   qe_scorer *scorer = qe_scorer_new(model, NULL);
+  scorer_beginnings(scorer);
   for (size_t i = 0; i < PAIRS; i++)
     assert_int_equal(qe_score(scorer, &pairs[i], 1, &expected[i]), QE_OK);
   for (size_t i = 0; i < PAIRS; i++)

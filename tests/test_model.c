@@ -3,6 +3,7 @@
 ** the pair, threads and shards change no bit, taps and given embeddings carry gradients, and the configuration is
 ** checked.
 */
+#include "kernel.h"
 #include "model_fixture.h"
 
 #include <math.h>
@@ -15,6 +16,7 @@ static void score_rows(const qe_model *model, qe_dataset *data, qe_pool *pool, f
   size_t rows = qe_dataset_rows(data);
   qe_pair *pairs = calloc(rows, sizeof *pairs);
   qe_scorer *scorer = qe_scorer_new(model, pool);
+  scorer_beginnings(scorer);
   for (size_t i = 0; i < rows; i++) {
     pairs[i] = qe_dataset_pair(data, i);
     if (!qe_model_decoder_inputs(model)) {
@@ -181,6 +183,7 @@ static void test_long_sides_are_cut_and_counted(void **state) {
   qe_dataset *data = fixture_data(60, 4, 10);
   qe_model *model = fixture_model(FIXTURE_WORDS, data); /* 12 words */
   qe_scorer *scorer = qe_scorer_new(model, NULL);
+  scorer_beginnings(scorer);
   for (int i = 0; i < 30; i++)
     strcat(text, i < 12 ? "ka " : "su ");
   qe_pair pairs[2] = { { .source = qe_string(text), .translation = qe_string("pa") },

@@ -71,7 +71,7 @@ static void round_trip(const char *configuration, const char *storage) {
 }
 
 static void test_round_trips(void **state) {
-  static const char *const storages[] = { "f32", "bf16", "int8", "int8-all" };
+  static const char *const storages[] = { "f32", "bf16", "int8", "int8-all", "int4" };
   (void)state;
   for (int i = 0; i < 3; i++) {
     round_trip(FIXTURE_NGRAMS, storages[i]);
@@ -127,7 +127,7 @@ static void test_what_is_missing_is_named(void **state) {
   assert_int_equal(qe_model_describe(model, "{\"golden\":1}"), QE_USE);
   assert_int_equal(qe_model_describe(model, "{\"score\":{\"scale\":-1}}"), QE_FORMAT);
   assert_int_equal(qe_model_describe(model, "nonsense"), QE_FORMAT);
-  assert_int_equal(qe_model_round(model, "int4"), QE_USE);
+  assert_int_equal(qe_model_round(model, "int3"), QE_USE);
   qe_model_free(model);
   qe_dataset_free(data);
 }

@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-enum { ROWS = 5, COLS = 3, MATRICES = 4 };
-static const char *const storages[] = { "f32", "bf16", "int8", "int8-all" };
+enum { ROWS = 5, COLS = 3, MATRICES = 4, STORAGES = 5 };
+static const char *const storages[] = { "f32", "bf16", "int8", "int8-all", "int4" };
 static const struct shape {
   const char *name;
   size_t rows, cols;
@@ -169,7 +169,7 @@ static void test_writing_rounds_as_rounding_does(void **state) {
   qe_rng rng;
   qe_rng_seed(&rng, 2, "weights");
   for (int round = 0; round < 60; round++) {
-    const char *storage = storages[round % 4];
+    const char *storage = storages[round % STORAGES];
     size_t sizes[2];
     qe_params *params = params_new();
     fill(params, &rng);
@@ -278,7 +278,7 @@ static void test_dense_matrices_stay_exact(void **state) {
 static void test_values_that_are_not_finite(void **state) {
   (void)state;
   static const double bad[] = { INFINITY, -INFINITY, NAN };
-  for (int type = 0; type < 4; type++)
+  for (int type = 0; type < STORAGES; type++)
     for (int i = 0; i < 3; i++) {
       struct error error = { 0 };
       char *bytes, message[100];
@@ -301,7 +301,7 @@ static void test_writing_refuses(void **state) {
   size_t size;
   qe_params *params = params_new();
   assert_int_equal(weights_write(params, "f16", &bytes, &size, &error), QE_USE);
-  assert_string_equal(error.text, "weights.bin: storage \"f16\" is none of f32, bf16, int8, int8-all");
+  assert_string_equal(error.text, "weights.bin: storage \"f16\" is none of f32, bf16, int8, int8-all, int4");
   qe_params_free(params);
 }
 
@@ -327,11 +327,146 @@ static void test_few_matrices(void **state) {
   qe_params_free(params);
 }
 
+/* ---- int4 against its definition ---- */
+
+enum { HIGH = 70, WIDE = 33, TABLE_LINES = HIGH, DENSE_LINES = WIDE };
+
+/* A naive block: values that are rounded already, whole steps of a scale that makes the furthest -8. */
+static size_t twin_block(unsigned char *out, const double *values, size_t count) {
+  float furthest = 0;
+  uint32_t bits;
+  for (size_t i = 0; i < count; i++)
+    furthest = fabs(values[i]) > fabs((double)furthest) ? (float)values[i] : furthest;
+  const float scale = furthest == 0 ? 0 : furthest / -8;
+  memcpy(&bits, &scale, sizeof bits);
+  assert_int_equal(bits & 0xffff, 0);
+  out[0] = (unsigned char)(bits >> 16);
+  out[1] = (unsigned char)(bits >> 24);
+  for (size_t i = 0; i < count; i += 2) {
+    const long low = scale == 0 ? 8 : lround(values[i] / (double)scale) + 8;
+    const long high = i + 1 == count ? 0 : scale == 0 ? 8 : lround(values[i + 1] / (double)scale) + 8;
+    out[2 + i / 2] = (unsigned char)(low | high << 4);
+  }
+  return 2 + (count + 1) / 2;
+}
+
+static size_t twin_lines(unsigned char *out, const qe_real *values, size_t lines, size_t length, size_t between,
+                         size_t inside) {
+  size_t size = 0;
+  double block[32];
+  for (size_t line = 0; line < lines; line++)
+    for (size_t first = 0; first < length; first += 32) {
+      size_t count = 0;
+      for (; count < 32 && first + count < length; count++)
+        block[count] = (double)values[line * between + (first + count) * inside];
+      size += twin_block(out + size, block, count);
+    }
+  return size;
+}
+
+/* A table by rows, a dense matrix by columns; what is smaller than a block stays f32. */
+static qe_params *large_params(qe_rng *rng) {
+  qe_params *params = qe_params_new();
+  qe_params_add(params, "table", HIGH, WIDE, 1);
+  qe_params_add(params, "dense", HIGH, WIDE, 0);
+  qe_params_add(params, "small", HIGH, WIDE - 2, 0);
+  for (size_t i = 0; i < 3; i++)
+    for (size_t j = 0; j < HIGH * (i < 2 ? WIDE : WIDE - 2); j++)
+      qe_params_matrix(params, i)[j] = (qe_real)(float)(qe_rng_normal(rng) * pow(10, 4 * qe_rng_uniform(rng) - 4));
+  for (size_t j = 0; j < WIDE; j++)
+    qe_params_matrix(params, 0)[j] = 0;
+  return params;
+}
+
+static void test_int4_against_a_twin(void **state) {
+  (void)state;
+  static unsigned char twin[2 * HIGH * WIDE];
+  static const char *storage;
+  struct error error = { 0 };
+  qe_rng rng;
+  qe_rng_seed(&rng, 6, "weights");
+  qe_params *params = large_params(&rng), *exact = large_params(&rng), *back = large_params(&rng);
+  size_t size;
+  qe_block_copy(qe_params_values(exact), qe_params_values(params));
+  weights_round(params, "int4");
+  char *bytes = written(params, "int4", &size);
+  const size_t header = 16 + 3 * (26 + 5), table = (header + 63) / 64 * 64;
+  const size_t table_size = twin_lines(twin, qe_params_matrix(params, 0), HIGH, WIDE, WIDE, 1);
+  assert_int_equal(table_size, HIGH * (2 * 2 + 17));
+  assert_memory_equal(bytes + table, twin, table_size);
+  const size_t dense = (table + table_size + 63) / 64 * 64;
+  const size_t dense_size = twin_lines(twin, qe_params_matrix(params, 1), WIDE, HIGH, 1, WIDE);
+  assert_int_equal(dense_size, WIDE * (3 * 2 + 35));
+  assert_memory_equal(bytes + dense, twin, dense_size);
+  assert_int_equal(size, (dense + dense_size + 63) / 64 * 64 + HIGH * (WIDE - 2) * 4);
+  assert_memory_equal(qe_params_matrix(params, 2), qe_params_matrix(exact, 2), HIGH * (WIDE - 2) * sizeof(qe_real));
+  assert_int_equal(weights_read(back, (qe_text){ bytes, size }, &storage, &error), QE_OK);
+  assert_string_equal(storage, "int4");
+  for (size_t i = 0; i < 2; i++)
+    assert_memory_equal(qe_params_matrix(back, i), qe_params_matrix(params, i), HIGH * WIDE * sizeof(qe_real));
+  memory_free(bytes);
+  qe_params_free(params);
+  qe_params_free(exact);
+  qe_params_free(back);
+}
+
+/* Half a step, a whole one beyond seven of them on the side that has no eighth; a step is an eighth of the furthest. */
+static void test_int4_rounding_error(void **state) {
+  (void)state;
+  qe_rng rng;
+  qe_rng_seed(&rng, 7, "weights");
+  qe_params *params = large_params(&rng), *exact = large_params(&rng);
+  qe_block_copy(qe_params_values(exact), qe_params_values(params));
+  weights_round(params, "int4");
+  for (size_t row = 0; row < HIGH; row++)
+    for (size_t first = 0; first < WIDE; first += 32) {
+      const qe_real *x = qe_params_matrix(exact, 0) + row * WIDE, *y = qe_params_matrix(params, 0) + row * WIDE;
+      double furthest = 0;
+      for (size_t j = first; j < WIDE && j < first + 32; j++)
+        furthest = fabs((double)x[j]) > fabs(furthest) ? (double)x[j] : furthest;
+      for (size_t j = first; j < WIDE && j < first + 32; j++) {
+        const bool eighth = furthest != 0 && (double)x[j] / furthest < -7.5 / 8;
+        const double allowed = fabs(furthest) / 8 * (eighth ? 1.04 : .54);
+        assert_true(fabs((double)x[j] - (double)y[j]) <= allowed);
+      }
+    }
+  assert_true(rounded((qe_real)FLT_MAX, "int4") <= (qe_real)FLT_MAX);
+  assert_true(rounded((qe_real)FLT_MAX, "int4") > (qe_real)FLT_MAX * (qe_real)0.99);
+  assert_true(rounded((qe_real)1e-40, "int4") == 0);
+  assert_true(rounded((qe_real)-3, "int4") == (qe_real)-3);
+  qe_params_free(params);
+  qe_params_free(exact);
+}
+
+/* Blocks that the writer never makes: no number at -8, numbers of scale zero, a subnormal scale, one that is not finite. */
+static void test_int4_refuses(void **state) {
+  (void)state;
+  static const char *const changes[] = { "\x80\x3f\x99", "\0\0\x90", "\x01\0\x90", "\x80\x7f\x90", "\x80\x3f\x10" };
+  struct error error = { 0 };
+  const char *storage;
+  size_t size;
+  qe_params *params = qe_params_new();
+  qe_params_add(params, "x", 1, 1, 1);
+  *qe_params_matrix(params, 0) = -8;
+  char *bytes = written(params, "int4", &size);
+  assert_int_equal(size, 64 + 3);
+  assert_memory_equal(bytes + 64, "\x80\x3f\0", 3);
+  for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+    memcpy(bytes + 64, changes[i], 3);
+    error_clear(&error);
+    assert_int_equal(weights_read(params, (qe_text){ bytes, size }, &storage, &error), QE_FORMAT);
+    assert_string_equal(error.text,
+                        "weights.bin: matrix x, row 1: a scale that does not make its largest value -8 steps");
+  }
+  memory_free(bytes);
+  qe_params_free(params);
+}
+
 /* ---- what is refused ---- */
 
 static void test_every_size_but_its_own_is_refused(void **state) {
   (void)state;
-  for (int type = 0; type < 4; type++) {
+  for (int type = 0; type < STORAGES; type++) {
     qe_params *params = params_new();
     size_t size;
     const char *storage;
@@ -358,7 +493,7 @@ static void test_every_byte_counts(void **state) {
   (void)state;
   qe_rng rng;
   qe_rng_seed(&rng, 5, "weights");
-  for (int type = 0; type < 4; type++) {
+  for (int type = 0; type < STORAGES; type++) {
     qe_params *params = params_new();
     const char *storage;
     size_t size, again, accepted = 0;
@@ -413,8 +548,8 @@ static void test_messages(void **state) {
   try_change(bytes, size, 8, "\5", 1, "weights.bin: 5 matrices, expected 4");
   try_change(bytes, size, 12, "\1", 1, "weights.bin: a header of 1 bytes in 452, expected 145");
   try_change(bytes, size, 17, "b", 1, "weights.bin: byte 16: another matrix than a.table");
-  try_change(bytes, size, type, "\3", 1,
-             "weights.bin: matrix a.table: type 3 (unknown), expected f32, bf16 or int8");
+  try_change(bytes, size, type, "\4", 1,
+             "weights.bin: matrix a.table: type 4 (unknown), expected f32, bf16, int8 or int4");
   try_change(bytes, size, type, "\1", 1, "weights.bin: matrix a.table: 35 bytes at 192, expected 30 bytes at 192");
   try_change(bytes, size, type + 1, "\6", 1, "weights.bin: matrix a.table: 6 x 3, expected 5 x 3");
   try_change(bytes, size, type + 9, "\0", 1,
@@ -480,6 +615,9 @@ int main(void) {
     cmocka_unit_test(test_values_that_are_not_finite),
     cmocka_unit_test(test_writing_refuses),
     cmocka_unit_test(test_few_matrices),
+    cmocka_unit_test(test_int4_against_a_twin),
+    cmocka_unit_test(test_int4_rounding_error),
+    cmocka_unit_test(test_int4_refuses),
     cmocka_unit_test(test_every_size_but_its_own_is_refused),
     cmocka_unit_test(test_every_byte_counts),
     cmocka_unit_test(test_messages),

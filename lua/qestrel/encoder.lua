@@ -44,7 +44,7 @@ function encoder.derive(run)
   local student
   student, problem = model:derive({
     joint = form.joint, alignment = form.alignment and layers or qe.json.array {}, dropout = o.dropout,
-    bins = o.bins, decoder_inputs = o.decoder and 4 or 0,
+    bins = o.bins, decoder_inputs = o.decoder and 4 or 0, decoder_dropout = o.decoder and o.decoder_dropout or nil,
     max_tokens = o.max_tokens > 0 and o.max_tokens or most_tokens(architecture, form.joint),
   }, run.train, run:rng "student")
   return student or error(problem, 0)

@@ -50,17 +50,35 @@ function pool.folders(list)
   return folders
 end
 
+local function needed(value, problem)
+  return value or error(problem, 0)
+end
+
 --- Appends the rows of one set of these folders.
--- @return true, or nil and a message
 function pool.append(data, folders, set, gold)
   for _, folder in ipairs(folders) do
-    local more, problem = evaluate.read(folder, set, gold)
-    if not more then return nil, problem end
-    local ok
-    ok, problem = data:append_all(more)
-    if not ok then return nil, problem end
+    local more <close> = needed(evaluate.read(folder, set, gold))
+    needed(data:append_all(more))
   end
-  return true
+end
+
+--- Column `mixed` of a run's training rows, those of `folders` one after another: gold, and, where its folder of labels
+-- has some for the pair, what teachers say, with weight alpha. Both are in the unit of gold. With squared errors that
+-- is the same as a loss for each.
+function pool.mix(run, folders, labels, alpha)
+  local mixed = run.train:column "gold"
+  local first = 0
+  for _, folder in ipairs(labels ~= "" and folders or {}) do
+    local path = ("%s/%s.train.tsv.gz"):format(labels, folder:match "([^/]+)/*$")
+    local rows <close> = needed(evaluate.read(folder, "train", run.options.gold))
+    local found = needed(rows:read_scores(path, "label"))
+    for i, label in ipairs(rows:column "label") do
+      if label == label then mixed[first + i] = (1 - alpha) * mixed[first + i] + alpha * label end
+    end
+    run:say("%s: labels of %d rows", path, found)
+    first = first + rows:rows()
+  end
+  run.train:set_column("mixed", mixed)
 end
 
 --- Rows whose source is not in `held_out` and, with folds, not in fold `fold` (0: of all folds).

@@ -37,6 +37,14 @@ printf 'ka lo\nsu te\nlo\n' > corpus.txt
 "$QESTREL" score -m small.qe < pairs | cmp - one || fail "fewer pieces score otherwise"
 [ "$(wc -c < small.qe)" -lt "$(wc -c < encoder.qe)" ] || fail "fewer pieces take no less room"
 
+"$QESTREL" import bert -o rare.qe --layers=1,2 --vocabulary-from=corpus.txt --minimum=2 --storage=int4 ||
+  fail "import without rare pieces"
+pieces_of() { "$QESTREL" inspect "$1" | awk '/"pieces"/ { print $2 + 0; exit }'; }
+[ "$(pieces_of rare.qe)" != "$(pieces_of small.qe)" ] || fail "rare pieces were kept"
+"$QESTREL" score -m rare.qe < pairs > out || fail "score with rare pieces spelled out"
+[ "$(wc -l < out)" = 3 ] || fail "three pairs, $(wc -l < out) scores"
+refuses 'minimum' "$QESTREL" import bert -o x.qe --vocabulary-from=corpus.txt --minimum=0
+
 refuses 'nowhere/config.json' "$QESTREL" import nowhere -o x.qe
 refuses 'layers from 0 to 2' "$QESTREL" import bert -o x.qe --layers=3
 sed -i 's/"intermediate_size": 12/"intermediate_size": 13/' bert/config.json

@@ -21,8 +21,10 @@ function command.configure(parser)
     :argname("N"):convert(math.tointeger)
   parser:option("--vocabulary-from", "Keep only the pieces that this text (or .tsv of pairs) uses.")
     :argname("FILE"):count "*"
-  parser:option("--storage", "How the word table is stored: f32, bf16 or int8."):argname("TYPE")
-    :choices({ "f32", "bf16", "int8" }):default "f32"
+  parser:option("--minimum", "Times that those use a piece that is kept; rarer ones are spelled out.")
+    :argname("N"):convert(math.tointeger):default "1"
+  parser:option("--storage", "How the word table is stored: f32, bf16 or int8; int8-all, int4: and all else.")
+    :argname("TYPE"):choices({ "f32", "bf16", "int8", "int8-all", "int4" }):default "f32"
   parser:option("--licence", "File with the licence of the weights; else LICENSE in the folder."):argname "FILE"
   parser:option("--seed", "Seed of what is drawn: the untrained head."):argname("N"):convert(math.tointeger)
     :default "1"
@@ -47,7 +49,8 @@ end
 
 local function configuration_of(arguments)
   local form = encoder.FORMS[arguments.form]
-  return { joint = form.joint, prefix = arguments.prefix, max_tokens = arguments.max_tokens,
+  return { joint = form.joint, prefix = arguments.prefix,
+           minimum = arguments.minimum, max_tokens = arguments.max_tokens,
            alignment = form.alignment and (arguments.layers or true) or qe.json.array {} }
 end
 

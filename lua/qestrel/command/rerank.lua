@@ -144,7 +144,8 @@ function Reranker:finish()
   local ok, problem = self.report:write()
   if not ok then return nil, problem end
   if self.reranker:truncated() > 0 then
-    io.stderr:write(("%d sides longer than the model's limit were cut\n"):format(self.reranker:truncated()))
+    local long = self.reranker:truncated()
+    io.stderr:write(("%d sides longer than the model's limit were cut into windows\n"):format(long))
   end
   return true
 end

@@ -139,7 +139,7 @@ local function score_all(next_pair, model, arguments, logprobs, logprob_lines)
   flush(batch, scorer, print_score)
   counter:close()
   if scorer:truncated() > 0 then
-    io.stderr:write(("%d sides longer than the model's limit were cut\n"):format(scorer:truncated()))
+    io.stderr:write(("%d sides longer than the model's limit were cut into windows\n"):format(scorer:truncated()))
   end
   if logprobs and line < logprob_lines then
     return 1, ("%s has %d lines, but there were %d pair%s"):format(

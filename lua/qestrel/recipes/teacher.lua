@@ -5,7 +5,8 @@
 -- head learns); the head's rate is --head-rate times that of the layers.
 -- --pool=DIR,DIR adds further language pairs; no source of any dev, test20 or of --held-out=FILE (keys: sha256 of
 -- sources) is trained on. --folds and --fold leave one fold of the sources out, whose rows this teacher may label:
--- the labels of rows that a teacher was fitted on give gold away.
+-- the labels of rows that a teacher was fitted on give gold away. --labels=DIR holds such, as PAIR.train.tsv.gz, and
+-- --alpha is their weight beside gold: how a smaller encoder is distilled.
 local distance = require "qestrel.distance"
 local encoder = require "qestrel.encoder"
 local package_model = require "qestrel.package"
@@ -23,9 +24,10 @@ local teacher = {
     { "head_rate", 8.0, "rate of pooler and head, times that of the layers" },
     { "pool", "", "folders of further language pairs, A,B,C" },
     { "held_out", "", "file of sha256 of sources that are not trained on" },
+    { "labels", "", "folder of PAIR.train.tsv.gz: what teachers say of the training rows, by index" },
+    { "alpha", 0.5, "weight of the labels, where there are any; 1: no gold" },
     { "route", false, "keep the model at every evaluation, too, as OUT.1.qe, OUT.2.qe, ..." },
-    { "folds", 2, "folds of the sources" },
-    { "fold", 0, "the fold that is left out; 0: none" },
+    { "folds", 2, "folds of the sources" }, { "fold", 0, "the fold that is left out; 0: none" },
     { "epochs", 2, "passes over the training rows" }, { "batch", 16, "pairs per step" },
     { "rate", 6e-5, "learning rate of the layers" }, { "schedule", "linear", "constant, linear or cosine" },
     { "warmup", 0, "steps in which the rate rises; 0: a tenth of all" }, { "dropout", 0.1, "share dropped" },
@@ -35,8 +37,8 @@ local teacher = {
 
 function teacher.student(run)
   local folders = pool.folders(run.options.pool)
-  assert(pool.append(run.train, folders, "train", run.options.gold))
-  assert(pool.append(run.dev, folders, "dev", run.options.gold))
+  pool.append(run.train, folders, "train", run.options.gold)
+  pool.append(run.dev, folders, "dev", run.options.gold)
   return encoder.derive(run)
 end
 
@@ -46,7 +48,8 @@ function teacher.setup(run)
   if not held_out then error(problem, 0) end
   run.rows = pool.rows(run.train, held_out, o.folds, o.fold)
   run:say("%d of %d rows, from %d language pairs", #run.rows, run.train:rows(), 1 + #folders)
-  run:scale_column("gold", "target")
+  pool.mix(run, { run.folder, table.unpack(folders) }, o.labels, o.alpha)
+  run:scale_column("mixed", "target")
   if o.form ~= "joint" then encoder.center(run) end
   if o.cache and o.form == "joint" and o.frozen > 1 then
     run.cached = encoder.cached(run, math.min(o.frozen - 1, taps.layers(run.student)))
