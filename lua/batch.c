@@ -50,6 +50,12 @@ static int batch_column(lua_State *L) {
   return push_tensor(L, qe_batch_column(check_tape(L, 2), batch, name), 2);
 }
 
+static int batch_tags(lua_State *L) {
+  const qe_model *model = check_model(L, 3);
+  qe_batch *batch = check_batch(L, 1);
+  return push_tensor(L, qe_batch_tags(check_tape(L, 2), batch, model), 2);
+}
+
 /* ---- segments: the offsets belong to the batch, the box's first parent ---- */
 
 static const struct kind segments_kind = { "qestrel.segments", NULL };
@@ -174,9 +180,11 @@ static int batcher_restore(lua_State *L) {
 }
 
 void open_batch(lua_State *L) {
-  static const luaL_Reg batch_methods[] = {
-    { "rows", batch_rows }, { "column", batch_column }, { "segments", batch_segments }, { NULL, NULL }
-  };
+  static const luaL_Reg batch_methods[] = { { "rows", batch_rows },
+                                            { "column", batch_column },
+                                            { "segments", batch_segments },
+                                            { "tags", batch_tags },
+                                            { NULL, NULL } };
   static const luaL_Reg batch_meta[] = { { "__len", batch_size }, { NULL, NULL } };
   static const luaL_Reg segments_methods[] = { { "offsets", segments_offsets }, { NULL, NULL } };
   static const luaL_Reg segments_meta[] = { { "__len", segments_count }, { NULL, NULL } };

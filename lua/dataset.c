@@ -38,6 +38,13 @@ static int dataset_read_logprobs(lua_State *L) {
   return dataset_status(L, data, qe_dataset_read_logprobs(data, path, tokens, first - 1));
 }
 
+static int dataset_read_tags(lua_State *L) {
+  const char *tokens = check_text(L, 2), *tags = check_text(L, 3);
+  const size_t first = lua_isnoneornil(L, 4) ? 1 : check_size(L, 4, 1);
+  qe_dataset *data = check_dataset(L, 1);
+  return dataset_status(L, data, qe_dataset_read_tags(data, tokens, tags, first - 1));
+}
+
 static int dataset_read_scores(lua_State *L) {
   size_t matched = 0;
   const char *path = check_text(L, 2), *prefix = lua_isnoneornil(L, 3) ? NULL : check_text(L, 3);
@@ -131,6 +138,7 @@ void open_dataset(lua_State *L) {
   static const luaL_Reg methods[] = { { "read", dataset_read },
                                       { "read_mlqe", dataset_read_mlqe },
                                       { "read_logprobs", dataset_read_logprobs },
+                                      { "read_tags", dataset_read_tags },
                                       { "read_scores", dataset_read_scores },
                                       { "append", dataset_append },
                                       { "append_all", dataset_append_all },

@@ -162,9 +162,42 @@ static int model_decoder_inputs(lua_State *L) {
   return 1;
 }
 
+static int model_decoder_needed(lua_State *L) {
+  lua_pushboolean(L, qe_model_decoder_needed(check_model(L, 1)));
+  return 1;
+}
+
 static int model_calibrated(lua_State *L) {
   const double z = luaL_checknumber(L, 2);
   lua_pushnumber(L, (lua_Number)qe_model_calibrated(check_model(L, 1), (float)z));
+  return 1;
+}
+
+/* A number that is not known is nil. */
+static int push_known(lua_State *L, float value) {
+  if (value == value)
+    lua_pushnumber(L, (lua_Number)value);
+  else
+    lua_pushnil(L);
+  return 1;
+}
+
+static int model_spread(lua_State *L) {
+  const double z = luaL_checknumber(L, 2);
+  return push_known(L, qe_model_spread(check_model(L, 1), (float)z));
+}
+
+static int model_word_threshold(lua_State *L) {
+  return push_known(L, qe_model_word_threshold(check_model(L, 1)));
+}
+
+/* model:script_fits(side, text) */
+static int model_script_fits(lua_State *L) {
+  static const char *const sides[] = { "source", "target", NULL };
+  const int side = luaL_checkoption(L, 2, NULL, sides);
+  qe_text text;
+  text.data = luaL_checklstring(L, 3, &text.size);
+  lua_pushboolean(L, qe_model_script_fits(check_model(L, 1), (qe_side)side, text));
   return 1;
 }
 
@@ -278,7 +311,11 @@ void open_model(lua_State *L) {
                                       { "save", model_save },
                                       { "sha256", model_sha256 },
                                       { "decoder_inputs", model_decoder_inputs },
+                                      { "decoder_needed", model_decoder_needed },
                                       { "calibrated", model_calibrated },
+                                      { "spread", model_spread },
+                                      { "word_threshold", model_word_threshold },
+                                      { "script_fits", model_script_fits },
                                       { NULL, NULL } };
   static const luaL_Reg pass_methods[] = { { "tap", pass_tap }, { NULL, NULL } };
   static const luaL_Reg functions[] = { { "model", model_new },

@@ -102,6 +102,38 @@ static int scorer_score_dataset(lua_State *L) {
   return score_pairs(L, qe_score, pairs, count, scores);
 }
 
+/* scorer:words(source, translation, logprobs) -> probabilities that the translation's tokens are BAD */
+static int scorer_words(lua_State *L) {
+  size_t count;
+  const qe_pair pair = check_pair(L, 2);
+  const size_t room = check_room(L, 3, pair.translation.size);
+  float *bad = scratch(L, room, sizeof *bad);
+  qe_scorer *scorer = check_scorer(L, 1);
+  const int status = qe_score_words(scorer, &pair, bad, room, &count);
+  if (status != QE_OK)
+    return push_status(L, status, qe_scorer_error(scorer));
+  lua_createtable(L, (int)count, 0);
+  fill_floats(L, bad, count);
+  return 1;
+}
+
+/* scorer:reasons(source, translation) -> names */
+static int scorer_reasons(lua_State *L) {
+  unsigned reasons;
+  const qe_pair pair = check_pair(L, 2);
+  qe_scorer *scorer = check_scorer(L, 1);
+  const int status = qe_score_reasons(scorer, &pair, &reasons);
+  if (status != QE_OK)
+    return push_status(L, status, qe_scorer_error(scorer));
+  lua_newtable(L);
+  for (unsigned bit = 1; qe_reason_name(bit); bit *= 2)
+    if (reasons & bit) {
+      lua_pushstring(L, qe_reason_name(bit));
+      lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+    }
+  return 1;
+}
+
 static int scorer_truncated(lua_State *L) {
   lua_pushinteger(L, (lua_Integer)qe_scorer_truncated(check_scorer(L, 1)));
   return 1;
@@ -111,6 +143,7 @@ void open_scorer(lua_State *L) {
   static const luaL_Reg methods[] = {
     { "score", scorer_score },           { "score_all", scorer_score_all },
     { "score_list", scorer_score_list }, { "score_dataset", scorer_score_dataset },
+    { "words", scorer_words },           { "reasons", scorer_reasons },
     { "truncated", scorer_truncated },   { NULL, NULL }
   };
   static const luaL_Reg functions[] = { { "scorer", scorer_new }, { NULL, NULL } };

@@ -17,10 +17,11 @@ static const char *const tap_names[] = {
   "score",          "logits",        "pooled",      "inputs",          "source.embedding",
   "source.context", "source.states", "source.seen", "source.compared", "target.embedding",
   "target.context", "target.states", "target.seen", "target.compared", "alignment",
+  "words",
 };
 enum { TAPS = sizeof tap_names / sizeof *tap_names };
 enum { TAP_EMBEDDING, TAP_CONTEXT, TAP_STATES, TAP_SEEN, TAP_COMPARED, SIDE_TAPS };
-enum { TAP_ALIGNMENT = TAP_OWN + 2 * SIDE_TAPS };
+enum { TAP_ALIGNMENT = TAP_OWN + 2 * SIDE_TAPS, TAP_WORDS };
 
 /* ---- parameters ---- */
 
@@ -49,7 +50,15 @@ static int parameters(qe_model *model) {
       architecture_add(model, "hidden", "weight", aligned_pooled(c), hidden, 0) != QE_OK ||
       architecture_add(model, "hidden", "bias", 1, hidden, 0) != QE_OK)
     return model->error.status;
-  return head_parameters(model, hidden);
+  if (head_parameters(model, hidden) != QE_OK || !c->aligned.words)
+    return model->error.status;
+  if (architecture_add(model, "words", "weight", c->aligned.comparison, 1, 0) != QE_OK)
+    return model->error.status;
+  return architecture_add(model, "words", "bias", 1, 1, 0);
+}
+
+static size_t words_weight(const qe_model *model) {
+  return (size_t)qe_params_find(model->params, "words.weight");
 }
 
 static void start_linear(qe_model *model, size_t weight, size_t inputs, qe_rng *rng) {
@@ -77,6 +86,8 @@ static void start(qe_model *model, qe_rng *rng) {
   start_linear(model, HIDDEN, aligned_pooled(c), rng);
   start_linear(model, HIDDEN_BIAS, aligned_pooled(c), rng);
   head_start(model, rng);
+  if (c->aligned.words)
+    start_linear(model, words_weight(model), c->aligned.comparison, rng);
 }
 
 static size_t least_cells(const struct configuration *c) {
@@ -88,9 +99,9 @@ static size_t least_cells(const struct configuration *c) {
 
 /* ---- configuration ---- */
 
-static const char *const keys[] = {
-  "embedding", "window", "states", "comparison", "hidden", "decoder_dropout", CONFIGURATION_WORD_KEYS, NULL
-};
+static const char *const keys[] = { "embedding", "window",          "states", "comparison",
+                                    "hidden",    "decoder_dropout", "words",  CONFIGURATION_WORD_KEYS,
+                                    NULL };
 
 static int parse(struct configuration *c, const json_t *object, struct error *error) {
   if (configuration_size(object, "embedding", 1, 1024, &c->aligned.embedding, error) != QE_OK ||
@@ -100,6 +111,10 @@ static int parse(struct configuration *c, const json_t *object, struct error *er
       configuration_size(object, "hidden", 1, 1024, &c->aligned.hidden, error) != QE_OK ||
       configuration_share(object, "decoder_dropout", &c->aligned.decoder_dropout, error) != QE_OK)
     return error->status;
+  const json_t *words = json_object_get(object, "words");
+  if (words && !json_is_boolean(words))
+    return error_set(error, QE_FORMAT, "architecture: \"words\" is neither true nor false");
+  c->aligned.words = json_is_true(words);
   if (c->max_tokens > ALIGNED_MOST_TOKENS)
     return error_set(error, QE_FORMAT, "architecture: max_tokens %zu, of this kind at most %d", c->max_tokens,
                      ALIGNED_MOST_TOKENS);
@@ -118,6 +133,8 @@ static int dump(const struct configuration *c, json_t *object) {
   int failed = 0;
   for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
     failed |= json_object_set_new(object, sizes[i].key, json_integer((json_int_t)sizes[i].value));
+  if (c->aligned.words)
+    failed |= json_object_set_new(object, "words", json_true());
   return failed | json_object_set_new(object, "decoder_dropout", json_real(c->aligned.decoder_dropout)) |
          configuration_dump_words(c, object);
 }
@@ -268,6 +285,14 @@ static void compare(struct shard *shard, const struct sides *s, size_t side, qe_
   pooled[2] = qe_attention_pool(compared, logits, s->words[side]);
 }
 
+/* How bad each word of the translation looks beside what it saw. */
+static qe_tensor word_logits(struct shard *shard) {
+  const size_t weight = words_weight(shard->model);
+  return qe_add(
+      qe_matmul(dropped(shard, shard->taps[TAP_OWN + SIDE_TAPS + TAP_COMPARED]), parameter(shard, weight), QE_NN),
+      parameter(shard, weight + 1));
+}
+
 static void forward(struct shard *shard) {
   struct sides s = { .words = { words_of(shard, 0), words_of(shard, 1) } };
   struct found found;
@@ -279,6 +304,8 @@ static void forward(struct shard *shard) {
   const qe_tensor logits = shard->taps[TAP_ALIGNMENT] = align(shard, &s, &found);
   compare(shard, &s, 0, qe_look(logits, s.states[1], s.words[1], s.words[0], 1), pooled);
   compare(shard, &s, 1, qe_look(logits, s.states[0], s.words[1], s.words[0], 0), pooled + POOLINGS);
+  if (shard->model->configuration.aligned.words)
+    shard->taps[TAP_WORDS] = word_logits(shard);
   pooled[2 * POOLINGS] = found.features;
   if (shard->model->configuration.decoder_inputs) {
     if (!head_statistics(shard, shard->model->configuration.aligned.decoder_dropout, &pooled[parts + 1]))
@@ -295,11 +322,15 @@ static bool decoder_optional(const struct configuration *configuration) {
   return configuration->aligned.decoder_dropout > 0;
 }
 
+static bool tags_words(const struct configuration *configuration) {
+  return configuration->aligned.words;
+}
+
 static bool tap_name(const struct configuration *configuration, size_t number, char name[MOST_TAP_NAME]) {
-  (void)configuration;
-  if (number < TAPS)
+  const size_t taps = configuration->aligned.words ? TAPS : TAPS - 1;
+  if (number < taps)
     snprintf(name, MOST_TAP_NAME, "%s", tap_names[number]);
-  return number < TAPS;
+  return number < taps;
 }
 
 static size_t width(const struct configuration *configuration) {
@@ -321,6 +352,7 @@ const struct architecture aligned_student = {
   .parse = parse,
   .dump = dump,
   .decoder_optional = decoder_optional,
+  .tags_words = tags_words,
   .counts = true,
   .parameters = parameters,
   .start = start,

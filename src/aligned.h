@@ -43,6 +43,7 @@ struct aligned_shape {
   size_t embedding, window, states, comparison, hidden, bins, decoder; /* as configured */
   size_t wide, state_wide, compare_wide, hidden_wide, outputs;         /* padded */
   size_t state_stride, compare_stride;                                 /* of rows of inputs */
+  size_t words;                                                        /* 1: it has a head for them */
 };
 struct aligned_scoring {
   struct scoring base;
@@ -53,6 +54,7 @@ struct aligned_scoring {
   float gain[GAINS];
   float *hidden, *hidden_bias; /* panels */
   float *head, *head_bias;     /* (hidden + decoder) x outputs */
+  float *words, *words_bias;   /* panels of one column */
 };
 
 struct scoring *aligned_fold(qe_model *model);

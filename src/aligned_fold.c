@@ -25,6 +25,8 @@ static void layout(void *owner, struct room *room) {
   scoring->hidden_bias = room_take(room, 1, s->hidden_wide);
   scoring->head = room_take(room, s->hidden + s->decoder, s->outputs);
   scoring->head_bias = room_take(room, 1, s->outputs);
+  scoring->words = room_take(room, s->comparison, s->words * KERNEL_LANES);
+  scoring->words_bias = room_take(room, 1, s->words * KERNEL_LANES);
 }
 
 static const qe_real *matrix(qe_model *model, size_t number) {
@@ -52,6 +54,10 @@ static int fold(struct aligned_scoring *scoring, qe_model *model) {
     scoring->gain[i] = (float)matrix(model, GAIN)[i];
   room_panels(scoring->hidden, matrix(model, HIDDEN), s->pooled, s->hidden);
   room_copy(scoring->hidden_bias, 0, matrix(model, HIDDEN_BIAS), 1, s->hidden);
+  if (s->words) {
+    room_panels(scoring->words, architecture_matrix(model, "words", "weight"), s->comparison, 1);
+    room_copy(scoring->words_bias, 0, architecture_matrix(model, "words", "bias"), 1, 1);
+  }
   return room_head(model, s->hidden + s->decoder, s->outputs, scoring->head, scoring->head_bias);
 }
 
@@ -70,6 +76,7 @@ static struct aligned_shape shape_of(const struct configuration *c) {
                                  .hidden = c->aligned.hidden,
                                  .bins = c->bins,
                                  .decoder = c->decoder_inputs,
+                                 .words = c->aligned.words,
                                  .wide = wide,
                                  .state_wide = padded(c->aligned.states),
                                  .compare_wide = padded(c->aligned.comparison),

@@ -17,6 +17,7 @@ struct aligned_work {
       *channels[SIDES];                                        /* tokens x wide, stride, state_wide, 32 */
   float *query, *cosine, *logits[SIDES];                       /* logits[side]: rows of that side, padded */
   float *panels, *seen, *compare, *compared, *weights, *zeros; /* zeros: as many as a row of anything has */
+  float *word_logits, *bad;     /* tokens x KERNEL_LANES, of which the first counts; tokens */
   float *line, *mixed, *turned; /* embeddings of a text without gaps, zeros before and after; tokens x wide */
   float *mean, *pooled, *hidden, *out;
 };
@@ -41,6 +42,8 @@ static void tokens_layout(void *owner, struct room *room) {
     work->channels[side] = room_take(room, tokens, WORD_CHANNELS);
     work->logits[side] = room_take(room, tokens, wide);
   }
+  work->word_logits = room_take(room, tokens, s->words * KERNEL_LANES);
+  work->bad = room_take(room, tokens, s->words);
   work->line = room_take(room, tokens + 2 * s->window, s->embedding);
   work->mixed = room_take(room, tokens, s->wide);
   work->turned = room_take(room, tokens, s->wide);
@@ -277,6 +280,19 @@ static void compare(const struct step *step, size_t side) {
   pool(step, side, work->pooled + side * POOLINGS * s->comparison);
 }
 
+/* The comparisons that are there are those of the translation, the last side that was compared. */
+static void tag_words(const struct step *step) {
+  struct aligned_work *work = step->work;
+  const struct aligned_scoring *scoring = step->scoring;
+  const size_t count = step->count[QE_TARGET];
+  step->kernel->product(count, scoring->shape.comparison, KERNEL_LANES, work->compared, scoring->shape.compare_wide,
+                        scoring->words, scoring->words_bias, work->word_logits, KERNEL_LANES);
+  for (size_t i = 0; i < count; i++)
+    work->bad[i] = step->kernel->score(0, work->word_logits + i * KERNEL_LANES);
+  work->base.bad = work->bad;
+  work->base.words = count;
+}
+
 static float finish(const struct step *step, const qe_scorer *scorer, const qe_pair *pair) {
   struct aligned_work *work = step->work;
   const struct aligned_scoring *scoring = step->scoring;
@@ -327,6 +343,8 @@ static int score_pair(struct aligned_work *work, const qe_scorer *scorer, size_t
     look(&step, side);
     compare(&step, side);
   }
+  if (scorer->wants_words)
+    tag_words(&step);
   scorer->scores[number] = finish(&step, scorer, pair);
   return QE_OK;
 }

@@ -38,6 +38,8 @@ struct architecture {
   /* model.c and package.c */
   /* Whether a model with decoder inputs learned to do without; NULL: none did. */
   bool (*decoder_optional)(const struct configuration *configuration);
+  /* Whether a model says which words of a translation are BAD; NULL: none does. */
+  bool (*tags_words)(const struct configuration *configuration);
   bool counts;                        /* it reads evidence, which its archives have as a member */
   int (*parameters)(qe_model *model); /* adds the matrices, zero */
   void (*start)(qe_model *model, qe_rng *rng);

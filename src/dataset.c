@@ -2,7 +2,7 @@
 ** dataset.c - rows of texts with numeric columns beside them. Texts and log-probabilities lie one after another in
 ** two pools that rows point into by offset; a column is an array with one number per row, NaN where there is none.
 ** Rows are only ever added, and they are added by joining another dataset in one step. Encodings are kept until
-** that happens. It reads no files: see import.c, scores.c, logprobs.c.
+** that happens. It reads no files: see import.c, scores.c, logprobs.c, tags.c.
 */
 #include "dataset.h"
 
@@ -195,6 +195,7 @@ static void join_rows(qe_dataset *data, const qe_dataset *added) {
     struct row row = added->rows[i];
     row.source += byte_start;
     row.translation += byte_start;
+    row.tokens += row.tag_count > 0 ? byte_start : 0;
     row.logprob += logprob_start;
     data->rows[data->count + i] = row;
   }
@@ -254,7 +255,8 @@ qe_pair qe_dataset_pair(const qe_dataset *data, size_t number) {
 /* ---- fingerprint ----
 ** "qestrel dataset 1\n" | u64 rows | per row: source, translation (u64 size, bytes), u64 count of
 ** log-probabilities, each as the bits of its float | u64 columns | per column, in the order of the bytes of their
-** names: name (u64 size, bytes), each value as the bits of its double; all little-endian. Every NaN counts as one.
+** names: name (u64 size, bytes), each value as the bits of its double | where any row has tags, per row: tokens (u64 size,
+** bytes), tags (u64 size, bytes); all little-endian. Every NaN counts as one.
 */
 static void hash_number(crypto_hash_sha256_state *hash, uint64_t number, size_t size) {
   unsigned char bytes[8];
@@ -288,6 +290,17 @@ static void hash_column(crypto_hash_sha256_state *hash, const struct column *col
   }
 }
 
+static void hash_tags(crypto_hash_sha256_state *hash, const qe_dataset *data) {
+  bool any = false;
+  for (size_t i = 0; i < data->count; i++)
+    any |= data->rows[i].tag_count > 0;
+  for (size_t i = 0; any && i < data->count; i++) {
+    const struct row *row = &data->rows[i];
+    hash_text(hash, (qe_text){ data->bytes + row->tokens, row->tokens_size });
+    hash_text(hash, (qe_text){ data->bytes + row->tokens + row->tokens_size, row->tag_count });
+  }
+}
+
 /* The column whose name is the least of those after `name` (NULL: of all). */
 static const struct column *next_column(const qe_dataset *data, const char *name) {
   const struct column *next = NULL;
@@ -312,6 +325,7 @@ int qe_dataset_sha256(const qe_dataset *data, char hex[65]) {
   hash_number(&hash, data->column_count, 8);
   for (const struct column *column = NULL; (column = next_column(data, column ? column->name : NULL));)
     hash_column(&hash, column, data->count);
+  hash_tags(&hash, data);
   crypto_hash_sha256_final(&hash, digest);
   sodium_bin2hex(hex, 65, digest, sizeof digest);
   return QE_OK;

@@ -5,9 +5,11 @@
 #define QE_DATASET_H
 #include "data.h"
 
-/* Where a row's texts lie in `bytes` and its log-probabilities in `logprobs`. */
+/* Where a row's texts lie in `bytes` and its log-probabilities in `logprobs`. Tokens of the translation that people have
+** tagged are followed by a byte for each: 1 for BAD. */
 struct row {
   size_t source, source_size, translation, translation_size, logprob, logprob_count;
+  size_t tokens, tokens_size, tag_count;
 };
 struct column {
   char *name;
@@ -67,5 +69,13 @@ int logprobs_check(const struct logprobs *logprobs, const char *origin, qe_text 
                    struct error *error);
 void logprobs_free(struct logprobs *logprobs);
 int logprobs_read(qe_dataset *data, const char *path, const char *tokens, size_t first, struct error *error);
+
+/* ---- tags.c ---- */
+struct tagged_text {
+  const char *tokens_path, *tags_path;
+  qe_text tokens, tags; /* the bytes of both */
+};
+/* A line of each for every row from `first` on; after an error none of those has tags. */
+int tags_parse(qe_dataset *data, const struct tagged_text *text, size_t first, struct error *error);
 
 #endif

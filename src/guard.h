@@ -80,6 +80,7 @@ void reading_free(struct reading *reading);
 qe_text reading_word(const struct reading *reading, size_t number);   /* as it was */
 qe_text reading_folded(const struct reading *reading, size_t number); /* in lower case */
 int reading_script(int32_t point);
+size_t reading_script_weight(int script);         /* what a letter counts beside those of other scripts */
 int reading_script_of_language(const char *code); /* SCRIPT_NONE for NULL, unknown ones and those with several */
 bool reading_is_language(const char *code, const char *name); /* "en" and "EN-gb" are "en" */
 void reading_sort(uint64_t *items, size_t count);

@@ -8,23 +8,10 @@
 
 #include <math.h>
 
-/* The next run of bytes between blanks; false at the end of the line. */
-static bool next_token(qe_text *line, qe_text *token) {
-  size_t start = 0;
-  while (start < line->size && (line->data[start] == ' ' || line->data[start] == '\t'))
-    start++;
-  size_t end = start;
-  while (end < line->size && line->data[end] != ' ' && line->data[end] != '\t')
-    end++;
-  *token = (qe_text){ line->data + start, end - start };
-  *line = (qe_text){ line->data + end, line->size - end };
-  return token->size > 0;
-}
-
 static int add_line(struct logprobs *logprobs, qe_text line, const char *origin, size_t number,
                     struct error *error) {
   const size_t before = logprobs->count;
-  for (qe_text token; next_token(&line, &token);) {
+  for (qe_text token; text_next_token(&line, &token);) {
     double value;
     if (!number_parse(token, &value) || !isfinite((float)value))
       return error_set(error, QE_FORMAT, "%s:%zu: \"%.*s\", expected a finite number", origin, number,
@@ -63,7 +50,7 @@ void logprobs_free(struct logprobs *logprobs) {
 
 static size_t count_tokens(qe_text line) {
   size_t count = 0;
-  for (qe_text token; next_token(&line, &token);)
+  for (qe_text token; text_next_token(&line, &token);)
     count++;
   return count;
 }

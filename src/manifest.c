@@ -1,9 +1,10 @@
 /*
 ** manifest.c - the archive's manifest: canonical JSON (sorted keys, two spaces, nine significant digits, LF at the end),
 ** so that equal content is equal bytes; whatever would be written differently is refused when read. The library keeps
-** the keys in `reserved` itself; all others describe the model to people and tools, of which "score" and "calibration"
-** are also understood here.
+** the keys in `reserved` itself; all others describe the model to people and tools, of which "score", "calibration",
+** "spread", "words" and "languages" are also understood here.
 */
+#include "guard.h"
 #include "model.h"
 
 #include <math.h>
@@ -181,15 +182,29 @@ static json_t *floats_json(const float *values, size_t count) {
 
 /* ---- score and calibration ---- */
 
+/* "ro-en": what either side is written in, if that is known of its language. */
+static void read_scripts(qe_model *model, const json_t *manifest) {
+  const char *languages = json_string_value(json_object_get(manifest, "languages"));
+  const char *target = languages ? strchr(languages, '-') : NULL;
+  model->script[QE_SOURCE] = reading_script_of_language(target ? languages : NULL);
+  model->script[QE_TARGET] = reading_script_of_language(target ? target + 1 : NULL);
+}
+
 static int read_score(qe_model *model, const json_t *manifest) {
   const json_t *score = json_object_get(manifest, "score"), *calibration = json_object_get(manifest, "calibration");
-  float scale = 1, shift = 0, curve[2] = { 1, 0 };
-  if ((score && !json_is_object(score)) || (calibration && !json_is_object(calibration)))
-    return error_set(&model->error, QE_FORMAT, "manifest.json: \"score\" or \"calibration\" is not an object");
+  const json_t *spread = json_object_get(manifest, "spread"), *words = json_object_get(manifest, "words");
+  float scale = 1, shift = 0, curve[2] = { 1, 0 }, width[2] = { NAN, 0 }, threshold = .5F;
+  if ((score && !json_is_object(score)) || (calibration && !json_is_object(calibration)) ||
+      (spread && !json_is_object(spread)) || (words && !json_is_object(words)))
+    return error_set(&model->error, QE_FORMAT,
+                     "manifest.json: \"score\", \"calibration\", \"spread\" or \"words\" is not an object");
   if (read_float(score, "score", "scale", &scale, &model->error) != QE_OK ||
       read_float(score, "score", "shift", &shift, &model->error) != QE_OK ||
       read_float(calibration, "calibration", "a", &curve[0], &model->error) != QE_OK ||
-      read_float(calibration, "calibration", "b", &curve[1], &model->error) != QE_OK)
+      read_float(calibration, "calibration", "b", &curve[1], &model->error) != QE_OK ||
+      read_float(spread, "spread", "a", &width[0], &model->error) != QE_OK ||
+      read_float(spread, "spread", "b", &width[1], &model->error) != QE_OK ||
+      read_float(words, "words", "threshold", &threshold, &model->error) != QE_OK)
     return model->error.status;
   if (!(scale > 0) || curve[0] < 0)
     return error_set(&model->error, QE_FORMAT,
@@ -198,6 +213,9 @@ static int read_score(qe_model *model, const json_t *manifest) {
   model->scale = scale;
   model->shift = shift;
   memcpy(model->calibration, curve, sizeof curve);
+  memcpy(model->spread, width, sizeof width);
+  model->word_threshold = threshold;
+  read_scripts(model, manifest);
   return QE_OK;
 }
 

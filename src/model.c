@@ -6,6 +6,7 @@
 #include "architecture.h"
 #include "transcendental.h"
 
+#include <math.h>
 #include <stdio.h>
 
 qe_model *qe_model_new(void) {
@@ -38,9 +39,13 @@ void model_clear(qe_model *model) {
   memory_free(model->taps);
   memory_free(model->card);
   memory_free(model->licence);
-  *model = (qe_model){
-    .error = error, .storage = "f32", .scale = 1, .calibration = { 1, 0 }, .decoder_sd = { 1, 1, 1, 1 }
-  };
+  *model = (qe_model){ .error = error,
+                       .storage = "f32",
+                       .scale = 1,
+                       .calibration = { 1, 0 },
+                       .spread = { NAN, NAN },
+                       .word_threshold = .5F,
+                       .decoder_sd = { 1, 1, 1, 1 } };
 }
 
 void qe_model_free(qe_model *model) {
@@ -70,6 +75,17 @@ int qe_model_decoder_needed(const qe_model *model) {
 
 float qe_model_calibrated(const qe_model *model, float z) {
   return sigmoid_float(__builtin_fmaf(model->calibration[0], z, model->calibration[1]));
+}
+
+float qe_model_spread(const qe_model *model, float z) {
+  return isnan(model->spread[0]) ? NAN : exp_float(__builtin_fmaf(model->spread[1], z, model->spread[0]));
+}
+
+float qe_model_word_threshold(const qe_model *model) {
+  const struct architecture *architecture = model->configuration.architecture;
+  return model->params && architecture->tags_words && architecture->tags_words(&model->configuration)
+             ? model->word_threshold
+             : NAN;
 }
 
 qe_params *qe_model_params(qe_model *model) {
@@ -199,6 +215,8 @@ static int copy_parts(qe_model *model, const qe_model *from) {
   model->scale = from->scale;
   model->shift = from->shift;
   memcpy(model->calibration, from->calibration, sizeof model->calibration);
+  memcpy(model->spread, from->spread, sizeof model->spread);
+  model->word_threshold = from->word_threshold;
   memcpy(model->decoder_mean, from->decoder_mean, sizeof model->decoder_mean);
   memcpy(model->decoder_sd, from->decoder_sd, sizeof model->decoder_sd);
   for (int side = 0; side < 2; side++)

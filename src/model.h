@@ -32,6 +32,7 @@ struct configuration {
       size_t embedding, states, comparison, hidden; /* widths */
       size_t window;                                /* neighbours of a word on either side that it is known by */
       double decoder_dropout;                       /* share of training rows whose log-probabilities are hidden */
+      bool words;                                   /* a head that says which words of the translation are BAD */
     } aligned;
     struct {
       size_t width, layers, heads, inner; /* inner: of the feed-forward part */
@@ -82,6 +83,9 @@ struct qe_model {
   const char *storage;  /* "f32", "bf16", "int8", "int8-all", "int4" */
   float scale, shift;   /* z = shift + scale * raw */
   float calibration[2]; /* 1 / (1 + exp(-(a z + b))) */
+  float spread[2];      /* exp(a + b z); NAN: unknown */
+  float word_threshold; /* of BAD */
+  int script[2];        /* that the sides are written in; SCRIPT_NONE: unknown */
   float decoder_mean[DECODER_INPUTS], decoder_sd[DECODER_INPUTS];
   char sha256[65];
   struct scoring *scoring;

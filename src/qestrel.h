@@ -81,6 +81,8 @@ QE_API int qe_pool_threads(const qe_pool *pool);
 ** Ring 1: score
 */
 
+typedef enum qe_side { QE_SOURCE = 0, QE_TARGET = 1 } qe_side;
+
 /* A model: architecture, vocabularies, parameters, manifest. */
 typedef struct qe_model qe_model;
 QE_API qe_model *qe_model_new(void);
@@ -108,8 +110,16 @@ QE_API int qe_model_decoder_inputs(const qe_model *model); /* 0, or how many sta
 ** tokens. */
 QE_API int qe_model_decoder_needed(const qe_model *model);
 
-/* Predicted z-score -> 0..1 (the manifest's calibration: expected human judgement, 1 is perfect). */
+/* Predicted z-score -> 0..1 (the manifest's calibration: the share of translations of that score that people call good,
+** or what else its "meaning" says). It rises with z. */
 QE_API float qe_model_calibrated(const qe_model *model, float z);
+/* Half the width of the interval around z that human scores fall into for four of five translations (the manifest's
+** spread); NAN if it is not known. */
+QE_API float qe_model_spread(const qe_model *model, float z);
+/* The probability from which a word counts as BAD (the manifest's words); NAN: the model has no head for words. */
+QE_API float qe_model_word_threshold(const qe_model *model);
+/* 0 if most letters of the text are of another script than the language of that side ("languages": "ro-en") has. */
+QE_API int qe_model_script_fits(const qe_model *model, qe_side side, qe_text text);
 
 /* The room that scoring works in: one per thread of the host. The model must outlive it. A pool spreads the
 ** pairs of one call over its threads. */
@@ -128,6 +138,15 @@ QE_API int qe_score(qe_scorer *scorer, const qe_pair *pairs, size_t count, float
 ** each distinct translation and each distinct word is computed once, and so is what translations share at their beginnings
 ** and ends. Memory is bounded, whatever the length of the list. */
 QE_API int qe_score_list(qe_scorer *scorer, const qe_pair *pairs, size_t count, float *scores);
+/* How likely each token of the translation is BAD, 0..1; tokens are what stands between ASCII white space. *count is how many
+** there are; bad[] gets the first `room` of them. A use error where the model has no head for words. */
+QE_API int qe_score_words(qe_scorer *scorer, const qe_pair *pair, float *bad, size_t room, size_t *count);
+/* Why a score may mean little. Empty: a side without words. Copied: the translation is the source, letters and all.
+** Truncated: longer than the model reads at once, scored in windows. Wrong script: see qe_model_script_fits. */
+enum { QE_REASON_EMPTY = 1, QE_REASON_COPIED = 2, QE_REASON_TRUNCATED = 4, QE_REASON_WRONG_SCRIPT = 8 };
+QE_API int qe_score_reasons(qe_scorer *scorer, const qe_pair *pair, unsigned *reasons);
+QE_API const char *
+qe_reason_name(unsigned reason); /* of one bit: "empty", ..., "wrong_script"; NULL: there is none */
 QE_API size_t qe_scorer_truncated(const qe_scorer *scorer); /* sides longer than the model's token limit so far */
 
 /* ------------------------------------------------------------------------------------------------------------
@@ -449,6 +468,10 @@ QE_API int qe_dataset_read_mlqe(qe_dataset *data, const char *folder, const char
 /* Decoder log-probabilities, a line per row; `tokens` (may be NULL) is the file of decoder tokens: one number per
 ** token and one for the end. `first` is the row that line 1 belongs to, the last line belongs to the last row. */
 QE_API int qe_dataset_read_logprobs(qe_dataset *data, const char *logprobs, const char *tokens, size_t first);
+/* Words of the translations that people have marked, for rows from `first` on: a line of tokens each, and a line of as many
+** tags, OK or BAD, or of twice as many and one, where tags of gaps stand before, between and after them and are skipped.
+** That is how MLQE-PE and WMT have them. */
+QE_API int qe_dataset_read_tags(qe_dataset *data, const char *tokens, const char *tags, size_t first);
 /* A teacher's file: TSV with header (like all tables, it may be packed by gzip); column "index" joins the column "index" of the rows (row numbers from 0 where
 ** they have none), every other numeric column is stored as prefix, prefix_2, ... or, where `prefix` is NULL, under
 ** its own name. Rows that the file does not name keep NaN. `matched` (may be NULL) = rows that got a value.
@@ -465,8 +488,6 @@ QE_API const double *qe_dataset_column(const qe_dataset *data, const char *name)
 QE_API int qe_dataset_set_column(qe_dataset *data, const char *name, const double *values);
 /* sha256 (hex, 64 digits and NUL) of rows and all columns: what a manifest cites. */
 QE_API int qe_dataset_sha256(const qe_dataset *data, char hex[65]);
-
-typedef enum qe_side { QE_SOURCE = 0, QE_TARGET = 1 } qe_side;
 
 /* Lexical translation probabilities in both directions, by IBM model 1 (Brown et al. 1993) from the pairs of a dataset.
 ** Words are lower-cased and, where they begin with a letter, cut to their first `letters` code points. The same bits for
@@ -809,6 +830,9 @@ QE_API qe_tensor qe_batch_column(qe_tape *tape, qe_batch *batch, const char *nam
 /* Hidden states of one layer, kept so that students learn from them without the teacher that had them (Liu et al. 2021):
 ** of every text, in the order of adding, the most important tokens and of these the cells furthest from zero. */
 typedef struct qe_states qe_states;
+/* Words of the translations as the model cuts them (its target segments) x 2: 1 for those that share a character with a
+** token tagged BAD; 1 for those of rows whose tags are known and spell the translation. */
+QE_API qe_tensor qe_batch_tags(qe_tape *tape, qe_batch *batch, const qe_model *model);
 typedef struct qe_states_options {
   size_t tokens; /* kept of a text, most important first; 0: all */
   double share;  /* of the cells of kept tokens, 0..1, largest absolute value first */
@@ -851,7 +875,8 @@ QE_API int qe_proposal_masses(qe_tensor p, qe_tensor q, double *masses);
 QE_API uint32_t qe_nearest_bin(double value, size_t bins, uint32_t rank);
 
 /* Manifest. The model's own part (architecture, members, golden) is kept by the library; a JSON object merged here
-** describes the rest: languages, score {type, direction, scale, shift}, calibration {a, b}, weights, recipe, data,
+** describes the rest: languages, score {type, direction, scale, shift}, calibration {a, b, meaning}, spread {a, b},
+** words {threshold}, weights, recipe, data,
 ** teacher, metrics, license, created_by. A null value removes a key. */
 QE_API int qe_model_describe(qe_model *model, const char *json);
 QE_API const char *qe_model_card(const qe_model *model); /* Markdown; "" if there is none yet */

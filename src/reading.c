@@ -83,6 +83,10 @@ int reading_script(int32_t point) {
   return OTHER;
 }
 
+size_t reading_script_weight(int script) {
+  return script == HAN ? IDEOGRAPH_WEIGHT : 1;
+}
+
 bool reading_is_language(const char *code, const char *name) {
   return code && (code[0] | 0x20) == name[0] && (code[1] | 0x20) == name[1] &&
          (code[2] == '\0' || code[2] == '-' || code[2] == '_');
@@ -297,7 +301,7 @@ static void count_characters(struct reading *reading) {
     int32_t point;
     at += utf8_decode(reading->words.bytes + at, size - at, &point);
     const int script = reading_script(point);
-    const size_t weight = script == HAN ? IDEOGRAPH_WEIGHT : 1;
+    const size_t weight = reading_script_weight(script);
     reading->letters[script] += script == SCRIPT_NONE ? 0 : weight;
     reading->length += is_seen(point) ? weight : 0;
   }

@@ -88,6 +88,8 @@ void qe_scorer_free(qe_scorer *scorer) {
   works_clear(scorer);
   memory_free(scorer->cut);
   windows_free(&scorer->windows);
+  words_free(&scorer->token);
+  encoding_work_free(&scorer->encoding);
   memory_free(scorer->works);
   memory_free(scorer);
 }
@@ -168,6 +170,7 @@ static int score_by(qe_scorer *scorer, bool list, const qe_pair *pairs, size_t c
   error_clear(&scorer->error);
   if (check_pairs(scorer, pairs, count, scores) != QE_OK || works_open(scorer, scorer->model->scoring) != QE_OK)
     return scorer->error.status;
+  scorer->windows.count = 0;
   scorer->score = list ? scorer->architecture->score_list : scorer->architecture->score;
   if (run_parts(scorer, pairs, count, fewest, scores) != QE_OK)
     return scorer->error.status;

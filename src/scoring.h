@@ -18,6 +18,9 @@ struct scoring {
 
 struct work {
   int status;
+  const float
+      *bad; /* of the pair that was scored last, how likely each word of its translation is BAD, if the scorer */
+  size_t words; /* wants_words */
 };
 
 /* Scores pairs first .. end - 1 of the call; the status is left in the work area. */
@@ -29,6 +32,7 @@ struct windows {
   qe_pair *pairs;
   float *scores;
   size_t number_room, pair_room, score_room;
+  size_t count; /* of the pair that was last cut in this call; 0: none was */
 };
 
 struct qe_scorer {
@@ -47,6 +51,9 @@ struct qe_scorer {
   unsigned char *cut; /* per pair: its sides of which the model has read only the beginning */
   size_t cut_room;
   struct windows windows;
+  struct encoding_work encoding; /* of reasons.c */
+  struct words token;
+  bool wants_words;
   bool no_windows; /* such pairs keep the score of their beginning */
 };
 

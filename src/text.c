@@ -317,3 +317,17 @@ void words_free(struct words *words) {
   memory_free(words->offset);
   *words = (struct words){ 0 };
 }
+
+/* ---- tokens ---- */
+
+bool text_next_token(qe_text *rest, qe_text *token) {
+  size_t start = 0;
+  while (start < rest->size && text_is_white(rest->data[start]))
+    start++;
+  size_t end = start;
+  while (end < rest->size && !text_is_white(rest->data[end]))
+    end++;
+  *token = (qe_text){ rest->data + start, end - start };
+  *rest = (qe_text){ rest->data + end, rest->size - end };
+  return token->size > 0;
+}

@@ -20,6 +20,11 @@ struct words {
 };
 int words_split(struct words *words, qe_text text, size_t max_words); /* QE_OK, or QE_MEMORY and no words */
 void words_free(struct words *words);
+/* The next run of bytes between ASCII white space; false at the end. */
+static inline bool text_is_white(char byte) {
+  return byte == ' ' || (byte >= '\t' && byte <= '\r');
+}
+bool text_next_token(qe_text *rest, qe_text *token);
 /* Takes one code point, or the longest beginning of one (at least a byte), which gives UTF8_BAD. Returns how many
 ** bytes that was; `size` is not 0. */
 enum { UTF8_BAD = -1 };

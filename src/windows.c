@@ -15,10 +15,6 @@ void windows_free(struct windows *windows) {
   memory_free(windows->scores);
 }
 
-static bool is_white(char byte) {
-  return byte == ' ' || (byte >= '\t' && byte <= '\r');
-}
-
 static bool continues_character(char byte) {
   return ((unsigned char)byte & 0xc0) == 0x80;
 }
@@ -26,7 +22,7 @@ static bool continues_character(char byte) {
 /* Where the window begins that shall begin at `place` and follows one that begins at `before`. */
 static size_t window_begin(qe_text text, size_t before, size_t place) {
   for (size_t at = place; at > before; at--)
-    if (is_white(text.data[at - 1]))
+    if (text_is_white(text.data[at - 1]))
       return at;
   while (place > before && place < text.size && continues_character(text.data[place]))
     place--;
@@ -94,6 +90,7 @@ static int score_long(qe_scorer *scorer, const qe_pair *pair, float *score) {
   do
     count *= 2;
   while (score_cut(scorer, pair, count) == QE_OK && !all_read(scorer, count) && count < MOST_WINDOWS);
+  scorer->windows.count = count;
   if (scorer->error.status == QE_OK)
     *score = weighted_mean(&scorer->windows, count);
   return scorer->error.status;

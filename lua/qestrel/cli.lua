@@ -8,7 +8,7 @@ local cli = {}
 
 local COMMANDS = {
   "train", "score", "rerank", "tune", "metric", "compare", "eval", "import", "pack", "unpack", "inspect", "verify",
-  "study", "lexicon",
+  "study", "lexicon", "adapt",
 }
 
 local function make_parser()

@@ -32,6 +32,16 @@ function evaluate.read(path, set, gold)
   return nil, ("%s: no column of human scores (%s)"):format(path, table.concat(candidates, ", "))
 end
 
+--- The texts of the rows alone: without columns and log-probabilities.
+function evaluate.texts(data)
+  local texts = qe.dataset()
+  for i = 1, data:rows() do
+    local source, translation = data:pair(i)
+    texts:append(source, translation)
+  end
+  return texts
+end
+
 --- Measures of `x` against `y`: name -> { value, low, high }.
 function evaluate.columns(x, y, without_errors)
   local result = {}

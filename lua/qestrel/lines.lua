@@ -98,4 +98,25 @@ function lines.aligned(path, other_path)
   return list, other
 end
 
+local REPLACEMENT = "\u{FFFD}"
+
+-- Each byte that is no part of UTF-8 becomes U+FFFD.
+local function repaired(text)
+  local parts, from = {}, 1
+  while true do
+    local length, bad = utf8.len(text, from)
+    if length then return table.concat(parts) .. text:sub(from) end
+    parts[#parts + 1] = text:sub(from, bad - 1) .. REPLACEMENT
+    from = bad + 1
+    if from > #text then return table.concat(parts) end
+  end
+end
+
+--- A text as a JSON string, whatever its bytes.
+function lines.quoted(text)
+  return '"' .. repaired(text):gsub('[%c"\\]', function(byte)
+    return ("\\u%04x"):format(byte:byte())
+  end) .. '"'
+end
+
 return lines

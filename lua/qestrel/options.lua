@@ -40,6 +40,7 @@ options.common = {
   { "decoder_dropout", 0.5, "share of rows whose log-probabilities are hidden in training; no BiRNN" },
   { "storage", "int8", "of embeddings in the archive: f32, bf16 or int8; int8-all, int4: of other matrices, too" },
   { "shards", 2, "parts of a batch that threads share out; part of what makes a run reproducible" },
+  { "good", "", "human score from which a translation is good; default: 70 of 100 (column mean), or the mean score" },
   { "languages", "", "language pair; default: the name of the data folder, if it looks like one" },
   { "golden", "", "TSV of pairs that the archive is tested with when it is opened; default: built-in ones" },
   { "card", "", "Markdown file that opens the model card" },

@@ -2,9 +2,11 @@
 -- manifest and model card, and rounded to its storage type.
 -- @module qestrel.package
 local qe = require "qestrel"
+local calibrate = require "qestrel.calibrate"
 local golden = require "qestrel.golden"
 local lines = require "qestrel.lines"
 local teacher = require "qestrel.teacher"
+local words = require "qestrel.words"
 
 local package_model = {}
 
@@ -14,62 +16,14 @@ local function read_text(path)
   return text or error(problem, 0)
 end
 
--- Least squares of y on x; nil unless it rises.
-local function line_through(x, y)
-  local n, sx, sy, sxx, sxy = 0, 0.0, 0.0, 0.0, 0.0
-  for i = 1, #x do
-    if y[i] == y[i] then
-      n, sx, sy, sxx, sxy = n + 1, sx + x[i], sy + y[i], sxx + x[i] * x[i], sxy + x[i] * y[i]
-    end
-  end
-  local spread = n * sxx - sx * sx
-  local slope = spread > 0 and (n * sxy - sx * sy) / spread or 0
-  if slope > 0 then return slope, (sy - slope * sx) / n end
-end
-
--- Newton's method on the logistic likelihood of targets in 0..1, which is concave; damped, a few steps suffice.
-local function logistic_through(z, target)
-  local a, b = 1.0, 0.0
-  for _ = 1, 50 do
-    local ga, gb, haa, hab, hbb = 0.0, 0.0, 1e-6, 0.0, 1e-6
-    for i = 1, #z do
-      local p = 1 / (1 + math.exp(-(a * z[i] + b)))
-      local error_, weight = target[i] - p, p * (1 - p)
-      ga, gb = ga + error_ * z[i], gb + error_
-      haa, hab, hbb = haa + weight * z[i] ^ 2, hab + weight * z[i], hbb + weight
-    end
-    local determinant = haa * hbb - hab * hab
-    a, b = a + (hbb * ga - hab * gb) / determinant, b + (haa * gb - hab * ga) / determinant
-  end
-  return a, b
-end
-
--- Scale: raw score -> z by least squares on dev. Calibration: z -> share of the 0..100 scale where dev has those
--- ("mean"), else the share of dev rows below that z.
-local function calibrate(run)
-  assert(run.student:describe {
-    score = { type = "z-score", direction = "higher is better", scale = 1.0, shift = 0.0 },
-  })
-  local slope, shift = line_through(run:dev_scores(), run.dev:column "gold")
-  if slope then
-    assert(run.student:describe {
-      score = { type = "z-score", direction = "higher is better", scale = slope, shift = shift },
-    })
-  end
-  local z, means = run:dev_scores(), run.dev:column "mean"
-  local a, b = 1.7, 0.0 -- the logistic nearest to the normal distribution function
-  if means then
-    for i = 1, #means do means[i] = math.min(math.max(means[i] / 100, 0), 1) end
-    a, b = logistic_through(z, means)
-  end
-  assert(run.student:describe { calibration = a > 0 and a < 100 and { a = a, b = b } or { a = 1.7, b = 0.0 } })
-end
-
-local function metrics_of(run)
+-- Beside `found`, what calibration has found already.
+local function metrics_of(run, found)
   local z, gold = run:dev_scores(), run.dev:column "gold"
-  local low, high = qe.bootstrap("pearson", z, gold, 1000, 0.95, 1)
-  return { pearson = qe.pearson(z, gold), pearson_low = low, pearson_high = high, spearman = qe.spearman(z, gold),
-           rmse = qe.rmse(z, gold), rows = #gold }
+  found.pearson_low, found.pearson_high = qe.bootstrap("pearson", z, gold, 1000, 0.95, 1)
+  found.pearson, found.spearman = qe.pearson(z, gold), qe.spearman(z, gold)
+  found.rmse, found.rows, found.worst_decile_recall = qe.rmse(z, gold), #gold, qe.worst_decile_recall(z, gold)
+  found.word_mcc = words.describe(run)
+  return found
 end
 
 local function languages_of(run, folder)
@@ -94,18 +48,19 @@ predicts the z-score that human judges would give; higher is better. Made by Qes
 
 - recipe: %s, seed %d%s
 - training rows: %d (sha256 %s)
-- dev: Pearson %.4f with human scores on %d rows
+- dev: Pearson %.4f with human scores on %d rows; calibration error %.3f; %.0f %% of the human scores inside the spread
 - storage of embeddings: %s
 
-The score ranks translations of one language pair and one kind of text; it is not a probability and not comparable
-across models. Inputs of other languages get a score, which means nothing.
+The score ranks translations of one language pair and one kind of text and is not comparable across models; calibrated, it
+is the %s. Inputs of other languages get a score, which means nothing.
 ]]
 
 local function card(run, metrics, languages)
   local opening = run.options.card ~= "" and read_text(run.options.card) or ("# %s\n"):format(languages)
   local taught = #run.teachers > 0 and run.recipe.teacher and (", %d teacher(s)"):format(#run.teachers) or ""
   return CARD:format(opening, languages, qe.version(), run.recipe.name, run.seed, taught, run.train:rows(),
-    run.data_sha256.train, metrics.pearson, metrics.rows, run.options.storage)
+    run.data_sha256.train, metrics.pearson, metrics.rows,
+    metrics.calibration_error, 100 * metrics.coverage, run.options.storage, run.student:manifest().calibration.meaning)
 end
 
 local function golden_pairs(run)
@@ -125,7 +80,8 @@ local function golden_pairs(run)
 end
 
 -- Options that only say where files are or how to describe the model do not belong to the recipe.
-local NOT_RECIPE = { golden = true, card = true, license = true, license_file = true, languages = true, augment = true }
+local NOT_RECIPE = { golden = true, card = true, license = true, license_file = true, languages = true, augment = true,
+                     encoder = true, init = true, parallel = true, pool = true, held_out = true, labels = true, tags = true }
 
 local function recipe_entry(run)
   local options = {}
@@ -157,8 +113,7 @@ end
 function package_model.finish(run)
   local student, o = run.student, run.options
   student:round(o.storage)
-  calibrate(run)
-  local metrics = metrics_of(run)
+  local metrics = metrics_of(run, calibrate.model(student, run.dev, run.pool, tonumber(o.good)))
   local languages = languages_of(run, run.folder)
   assert(student:describe {
     languages = languages, license = o.license, created_by = "qestrel " .. qe.version(),

@@ -40,6 +40,7 @@ function Run:configuration()
     states = aligned and o.states or nil,
     comparison = aligned and o.comparison or nil,
     decoder_dropout = aligned and o.decoder_dropout or nil,
+    words = aligned and (o.tags or "") ~= "" or nil,
     head = o.bins > 0 and "bins" or "sigmoid", bins = o.bins, max_tokens = o.max_tokens,
     decoder_inputs = o.decoder and 4 or 0, source = vocabulary, target = vocabulary,
   }
@@ -143,7 +144,9 @@ local function read_data(self, request)
   for _, name in ipairs { "train", "dev" } do
     local source = request.data or request[name]
     local problem
-    if source then
+    if type(source) == "userdata" then
+      self[name] = source
+    elseif source then
       self[name], problem = evaluate.read(source, request.data and name, self.options.gold)
       if not self[name] then return nil, problem end
     end
@@ -174,7 +177,8 @@ end
 
 --- A run, set up as far as every recipe needs it: data read, teachers applied, student and streams made.
 -- @param recipe a table, see README
--- @param request data or train and dev; teachers, options, seed, threads, quiet
+-- @param request data (folder), or train and dev (paths, or datasets with a column gold); teachers, options, seed,
+-- threads, quiet
 -- @return run, or nil and a message
 function Run.new(recipe, request)
   local self = setmetatable({

@@ -17,7 +17,10 @@ function command.configure(parser)
     :argname "FILE"
   parser:option("--logprob-tokens", "The decoder's tokens, a line per pair, to check the counts."):argname "FILE"
   parser:flag("--calibrated", "Print 0 to 1 instead of z-scores.")
-  parser:flag("--json", "Print a JSON object per line.")
+  parser:flag("--words", "Also print OK or BAD for each token of the translation, after a TAB.")
+  parser:flag("--json", "Print a JSON object per line: score, calibrated, spread, words, reasons.")
+  parser:option("--threshold", "Print only the pairs whose score (calibrated, with --calibrated) is at least this.")
+    :argname("X"):convert(tonumber)
   parser:option("--threads", "Threads."):argname("N"):convert(math.tointeger):default "1"
 end
 
@@ -80,29 +83,85 @@ local function logprobs_reader(path, tokens_path)
   end, #list
 end
 
-local function printer(model, arguments)
-  return function(z)
-    local value = arguments.calibrated and z == z and model:calibrated(z) or z
-    if arguments.json then
-      local known = value == value
-      local name = arguments.calibrated and "calibrated" or "score"
-      lines.write(known and ('{"%s": %.6f}\n'):format(name, value) or ('{"%s": null}\n'):format(name))
-    else
-      lines.write(value == value and ("%.6f\n"):format(value) or "nan\n")
+-- ---- what is printed of a pair ----
+
+local function number(value)
+  return value and value == value and ("%.6f"):format(value) or "null"
+end
+
+-- Tokens of the translation, how likely each is BAD, and whether that is enough to call it so.
+local function tagged(scorer, item, threshold)
+  local bad, list, count = assert(scorer:words(item[1], item[2], item[3])), {}, 0
+  for token in item[2]:gmatch "[^ \t\r\n\v\f]+" do
+    count = count + 1
+    list[count] = { word = token, bad = bad[count], tag = bad[count] >= threshold and "BAD" or "OK" }
+  end
+  return list
+end
+
+local function json_words(list)
+  local parts = {}
+  for i, word in ipairs(list) do
+    parts[i] = ('{"word": %s, "bad": %.4f, "tag": "%s"}'):format(lines.quoted(word.word), word.bad, word.tag)
+  end
+  return "[" .. table.concat(parts, ", ") .. "]"
+end
+
+local function json_of(shown, item, z)
+  local model, reasons = shown.model, {}
+  local malformed = item.problem
+  for i, reason in ipairs(malformed and { "malformed" } or assert(shown.scorer:reasons(item[1], item[2]))) do
+    reasons[i] = '"' .. reason .. '"'
+  end
+  local words = shown.word_threshold and not malformed and json_words(tagged(shown.scorer, item, shown.word_threshold))
+  return ('{"score": %s, "calibrated": %s, "spread": %s, "words": %s, "reasons": [%s], "line": %d}\n'):format(
+    number(z), number(not malformed and model:calibrated(z)), number(not malformed and model:spread(z)),
+    words or "null", table.concat(reasons, ", "), item.line)
+end
+
+local function text_of(shown, item, z, value)
+  if item.problem then return "nan\n" end
+  if shown.arguments.threshold then return item[1] .. "\t" .. item[2] .. "\n" end
+  local tags = {}
+  for i, word in ipairs(shown.arguments.words and tagged(shown.scorer, item, shown.word_threshold) or {}) do
+    tags[i] = word.tag
+  end
+  local line = ("%.6f"):format(value)
+  return shown.arguments.words and line .. "\t" .. table.concat(tags, " ") .. "\n" or line .. "\n"
+end
+
+-- An archive of a language pair says once when its input is in other scripts.
+local function warn_of_script(shown, item)
+  for place, side in ipairs { "source", "target" } do
+    if not shown.warned and not item.problem and not shown.model:script_fits(side, item[place]) then
+      shown.warned = true
+      io.stderr:write(("%s is for %s: the %s of line %d is written in another script\n"):format(
+        shown.arguments.model, shown.model:manifest().languages, place == 1 and "source" or "translation", item.line))
     end
   end
 end
 
+local function show(shown, item, z)
+  local arguments = shown.arguments
+  local value = arguments.calibrated and z == z and shown.model:calibrated(z) or z
+  if not shown.warned then warn_of_script(shown, item) end
+  if arguments.threshold and not (value >= arguments.threshold) then return end
+  shown.kept = shown.kept + 1
+  lines.write((arguments.json and json_of or text_of)(shown, item, z, value))
+end
+
 -- Scores a batch of items and prints one line for each, in order.
-local function flush(batch, scorer, print_score)
+local function flush(batch, shown)
   local good = {}
   for _, item in ipairs(batch) do
     if not item.problem then good[#good + 1] = item end
   end
-  local scores, next_good = scorer:score_all(good), 0
+  local before = shown.scorer:truncated()
+  local scores, next_good = shown.scorer:score_all(good), 0
+  shown.long = shown.long + shown.scorer:truncated() - before -- words of the same pairs are read once more
   for _, item in ipairs(batch) do
     if not item.problem then next_good = next_good + 1 end
-    print_score(item.problem and 0 / 0 or scores[next_good])
+    show(shown, item, item.problem and 0 / 0 or scores[next_good])
   end
 end
 
@@ -113,10 +172,13 @@ end
 
 local function score_all(next_pair, model, arguments, logprobs, logprob_lines)
   local scorer <close> = qe.scorer(model, qe.pool(arguments.threads or 1))
-  local print_score, batch, line, bad = printer(model, arguments), {}, 0, 0
+  local shown = { scorer = scorer, model = model, arguments = arguments, word_threshold = model:word_threshold(),
+                  kept = 0, long = 0 }
+  local batch, line, bad = {}, 0, 0
   local size, counter = FIRST_BATCH, progress.counter "pairs"
   for item in next_pair do
     line = line + 1
+    item.line = line
     if item.problem then
       bad = bad + 1
       io.stderr:write(("stdin:%d: %d TABs, expected 1 (source<TAB>translation)\n"):format(line, item.problem))
@@ -124,23 +186,24 @@ local function score_all(next_pair, model, arguments, logprobs, logprob_lines)
       local problem
       item[3], problem = logprobs(line)
       if not item[3] then
-        flush(batch, scorer, print_score)
+        flush(batch, shown)
         return 1, problem
       end
     end
     batch[#batch + 1] = item
     if #batch == size then
       local begin = qe.clock()
-      flush(batch, scorer, print_score)
+      flush(batch, shown)
       size, batch = next_size(size, qe.clock() - begin), {}
       counter:show(line)
     end
   end
-  flush(batch, scorer, print_score)
+  flush(batch, shown)
   counter:close()
-  if scorer:truncated() > 0 then
-    io.stderr:write(("%d sides longer than the model's limit were cut into windows\n"):format(scorer:truncated()))
+  if shown.long > 0 then
+    io.stderr:write(("%d sides longer than the model's limit were cut into windows\n"):format(shown.long))
   end
+  if arguments.threshold then io.stderr:write(("%d of %d pairs kept\n"):format(shown.kept, line)) end
   if logprobs and line < logprob_lines then
     return 1, ("%s has %d lines, but there were %d pair%s"):format(
       arguments.logprobs, logprob_lines, line, line == 1 and "" or "s")
@@ -153,6 +216,9 @@ function command.run(arguments)
   if arguments.logprob_tokens and not arguments.logprobs then return 2, "--logprob-tokens needs --logprobs" end
   local model, problem = qe.open(arguments.model)
   if not model then return 1, problem end
+  if arguments.words and not model:word_threshold() then
+    return 2, arguments.model .. " has no head for words: it cannot give --words"
+  end
   if arguments.logprobs and model:decoder_inputs() == 0 then
     return 2, arguments.model .. " has no decoder inputs: it cannot use --logprobs"
   end

@@ -6,11 +6,12 @@
 -- Pitfalls guarded against: both targets are scaled on the training rows; a student is chosen by gold, not by teacher.
 local distance = require "qestrel.distance"
 local rows = require "qestrel.rows"
+local words = require "qestrel.words"
 
 local kd = {
   name = "kd",
   teacher = true,
-  options = {
+  options = words.among {
     { "alpha", 1.0, "weight of the teacher; 1: teacher only, 0: gold only" },
     { "augment", "", "TSV of further pairs: source, translation, teacher_score and, if known, sigma" },
     { "keep", 1.0, "noise filter: quantile of the teacher's sigma up to which rows are kept" },
@@ -19,6 +20,7 @@ local kd = {
 
 function kd.setup(run)
   local alpha, first_new = run.options.alpha, run.train:rows() + 1
+  words.setup(run)
   run:augment(run.options.augment)
   run:scale_column("gold", "gold_target")
   run:scale_column("teacher", "teacher_target", "teacher_sigma", "teacher_spread")
@@ -27,7 +29,9 @@ function kd.setup(run)
 end
 
 function kd.loss(run, batch)
-  return distance.mixed(run, batch, { { "teacher_target", "teacher_spread" }, { "gold_target" } })
+  local pass = run:forward(batch)
+  local targets = { { "teacher_target", "teacher_spread" }, { "gold_target" } }
+  return words.add(run, batch, pass, distance.mixed(run, batch, targets, pass))
 end
 
 return kd
