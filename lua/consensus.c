@@ -9,12 +9,16 @@ static void consensus_release(void *object) {
 
 static const struct kind consensus_kind = { "qestrel.consensus", consensus_release };
 
-/* consensus(sample) */
+/* consensus(sample, model): by chrF, or by the model's word vectors */
 static int consensus_new(lua_State *L) {
-  const size_t most = lua_isnoneornil(L, 1) ? 0 : check_size(L, 1, 1);
+  lua_settop(L, 2);
+  const size_t most = lua_isnil(L, 1) ? 0 : check_size(L, 1, 1);
   struct box *box = box_push(L, &consensus_kind, 0);
-  qe_consensus *consensus = box->object = qe_consensus_new();
+  const qe_model *model = box_optional(L, 2, &model_kind);
+  luaL_argcheck(L, !model || qe_model_word_vectors(model), 2, "the model has no word vectors");
+  qe_consensus *consensus = box->object = model ? qe_consensus_by_words(model) : qe_consensus_new();
   box_filled(L, box);
+  box_parent(L, 3, 1, 2);
   if (most > 0 && qe_consensus_sample(consensus, most) != QE_OK)
     return raise_status(L, QE_USE, qe_consensus_error(consensus));
   return 1;

@@ -192,6 +192,11 @@ static int model_word_threshold(lua_State *L) {
 }
 
 /* model:script_fits(side, text) */
+static int model_word_vectors(lua_State *L) {
+  lua_pushboolean(L, qe_model_word_vectors(check_model(L, 1)));
+  return 1;
+}
+
 static int model_script_fits(lua_State *L) {
   static const char *const sides[] = { "source", "target", NULL };
   const int side = luaL_checkoption(L, 2, NULL, sides);
@@ -316,6 +321,7 @@ void open_model(lua_State *L) {
                                       { "spread", model_spread },
                                       { "word_threshold", model_word_threshold },
                                       { "script_fits", model_script_fits },
+                                      { "word_vectors", model_word_vectors },
                                       { NULL, NULL } };
   static const luaL_Reg pass_methods[] = { { "tap", pass_tap }, { NULL, NULL } };
   static const luaL_Reg functions[] = { { "model", model_new },

@@ -104,7 +104,7 @@ static const char *const keys[] = { "embedding", "window",          "states", "c
                                     NULL };
 
 static int parse(struct configuration *c, const json_t *object, struct error *error) {
-  if (configuration_size(object, "embedding", 1, 1024, &c->aligned.embedding, error) != QE_OK ||
+  if (configuration_size(object, "embedding", 1, ALIGNED_WIDEST, &c->aligned.embedding, error) != QE_OK ||
       configuration_size(object, "window", 0, 8, &c->aligned.window, error) != QE_OK ||
       configuration_size(object, "states", 1, 1024, &c->aligned.states, error) != QE_OK ||
       configuration_size(object, "comparison", 1, 1024, &c->aligned.comparison, error) != QE_OK ||
@@ -366,6 +366,8 @@ const struct architecture aligned_student = {
   .work_new = aligned_work_new,
   .work_fits = aligned_work_fits,
   .work_free = aligned_work_free,
+  .vector_width = aligned_vector_width,
+  .vectors = aligned_vectors,
   .score = aligned_score,
   .score_list = aligned_score,
 };

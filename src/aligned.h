@@ -13,7 +13,10 @@ enum { GAIN_PRIOR, GAIN_COSINE, GAINS };
 /* What is known of a word beside its embedding: the channels of the evidence, and its best cosine. */
 enum { WORD_CHANNELS = CHANNELS + 1, POOLINGS = 3 };
 
-enum { ALIGNED_MOST_TOKENS = 1000 }; /* of a side: work grows with their product */
+enum {
+  ALIGNED_MOST_TOKENS = 1000, /* of a side: work grows with their product */
+  ALIGNED_WIDEST = 1024
+}; /* embedding */
 
 static inline size_t aligned_window(const struct configuration *c) { /* numbers of a word and its neighbours */
   return (2 * c->aligned.window + 1) * c->aligned.embedding;
@@ -55,6 +58,7 @@ struct aligned_scoring {
   float *hidden, *hidden_bias; /* panels */
   float *head, *head_bias;     /* (hidden + decoder) x outputs */
   float *words, *words_bias;   /* panels of one column */
+  float *zeros;                /* an embedding's */
 };
 
 struct scoring *aligned_fold(qe_model *model);
@@ -62,6 +66,9 @@ void aligned_scoring_free(struct scoring *scoring);
 struct work *aligned_work_new(const struct scoring *scoring);
 bool aligned_work_fits(const struct work *work, const struct scoring *scoring);
 void aligned_work_free(struct work *work);
+size_t aligned_vector_width(const struct scoring *scoring);
+void aligned_vectors(const struct scoring *scoring, const struct kernel *kernel, const struct words *words,
+                     float *out);
 void aligned_score(qe_scorer *scorer, struct work *work, size_t first, size_t end);
 
 #endif

@@ -25,6 +25,7 @@ static void layout(void *owner, struct room *room) {
   scoring->hidden_bias = room_take(room, 1, s->hidden_wide);
   scoring->head = room_take(room, s->hidden + s->decoder, s->outputs);
   scoring->head_bias = room_take(room, 1, s->outputs);
+  scoring->zeros = room_take(room, 1, s->wide);
   scoring->words = room_take(room, s->comparison, s->words * KERNEL_LANES);
   scoring->words_bias = room_take(room, 1, s->words * KERNEL_LANES);
 }

@@ -109,18 +109,24 @@ struct step {
   size_t count[SIDES];
 };
 
+/* The mean embedding of a word of one side. */
+static void embed_word(const struct aligned_scoring *scoring, const struct kernel *kernel, size_t side,
+                       const struct words *words, size_t number, float *mean) {
+  const qe_text word = { words->bytes + words->offset[number], words->offset[number + 1] - words->offset[number] };
+  uint32_t ids[VOCABULARY_MAX_IDS];
+  const size_t count = vocabulary_ids(scoring->side[side].vocabulary, word, ids);
+  kernel->mean(scoring->side[side].embedding, scoring->shape.wide, ids, count, mean);
+}
+
 /* Embeddings of a text's words, one after another, zeros where a window reaches over its ends. */
 static void embed(const struct step *step, size_t side) {
   struct aligned_work *work = step->work;
   const struct aligned_shape *s = &step->scoring->shape;
   const struct words *words = &work->words[side];
   const size_t edge = s->window * s->embedding;
-  uint32_t ids[VOCABULARY_MAX_IDS];
   memset(work->line, 0, edge * sizeof *work->line);
   for (size_t i = 0; i < words->count; i++) {
-    const qe_text word = { words->bytes + words->offset[i], words->offset[i + 1] - words->offset[i] };
-    const size_t count = vocabulary_ids(step->scoring->side[side].vocabulary, word, ids);
-    step->kernel->mean(step->scoring->side[side].embedding, s->wide, ids, count, work->mean);
+    embed_word(step->scoring, step->kernel, side, words, i, work->mean);
     memcpy(work->line + edge + i * s->embedding, work->mean, s->embedding * sizeof *work->mean);
   }
   memset(work->line + edge + words->count * s->embedding, 0, edge * sizeof *work->line);
@@ -353,4 +359,21 @@ void aligned_score(qe_scorer *scorer, struct work *base, size_t first, size_t en
   struct aligned_work *work = (struct aligned_work *)base;
   for (size_t i = first; i < end && base->status == QE_OK; i++)
     base->status = score_pair(work, scorer, i);
+}
+
+/* ---- word vectors ---- */
+
+size_t aligned_vector_width(const struct scoring *base) {
+  return ((const struct aligned_scoring *)base)->shape.wide;
+}
+
+void aligned_vectors(const struct scoring *base, const struct kernel *kernel, const struct words *words,
+                     float *out) {
+  const struct aligned_scoring *scoring = (const struct aligned_scoring *)base;
+  const size_t wide = scoring->shape.wide;
+  float mean[ALIGNED_WIDEST];
+  for (size_t i = 0; i < words->count; i++) {
+    embed_word(scoring, kernel, QE_TARGET, words, i, mean);
+    kernel->direction(wide, mean, scoring->zeros, out + i * wide);
+  }
 }

@@ -59,6 +59,10 @@ struct architecture {
   struct work *(*work_new)(const struct scoring *scoring);
   bool (*work_fits)(const struct work *work, const struct scoring *scoring);
   void (*work_free)(struct work *work);
+  /* Vectors of a translation's words, unit or zero, vector_width (padded) apart; NULL: it has none. */
+  size_t (*vector_width)(const struct scoring *scoring);
+  void (*vectors)(const struct scoring *scoring, const struct kernel *kernel, const struct words *words,
+                  float *out);
   score_pairs *score, *score_list; /* the latter knows that candidates of one source stand together */
 };
 extern const struct architecture birnn, encoder, aligned_student;

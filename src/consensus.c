@@ -5,6 +5,7 @@
 ** how much that costs. Invariant: values depend on the texts, weights and `most` alone. What a utility measures is not
 ** known here.
 */
+#include "architecture.h"
 #include "utility.h"
 
 #include <math.h>
@@ -33,18 +34,26 @@ struct qe_consensus {
   double standard_error;
 };
 
-qe_consensus *qe_consensus_new(void) {
+static qe_consensus *consensus_by(const struct utility *utility, const void *context) {
   qe_consensus *consensus = memory_new(1, sizeof *consensus);
   if (!consensus)
     return NULL;
   consensus->most = MOST;
-  consensus->utility = &utility_chrf;
-  consensus->state = consensus->utility->create();
+  consensus->utility = utility;
+  consensus->state = utility->create(context);
   if (!consensus->state) {
     memory_free(consensus);
     return NULL;
   }
   return consensus;
+}
+
+qe_consensus *qe_consensus_new(void) {
+  return consensus_by(&utility_chrf, NULL);
+}
+
+qe_consensus *qe_consensus_by_words(const qe_model *model) {
+  return qe_model_word_vectors(model) ? consensus_by(&utility_likeness, model) : NULL;
 }
 
 void qe_consensus_free(qe_consensus *consensus) {

@@ -88,6 +88,10 @@ float qe_model_word_threshold(const qe_model *model) {
              : NAN;
 }
 
+int qe_model_word_vectors(const qe_model *model) {
+  return model->scoring && model->scoring->architecture->vectors != NULL;
+}
+
 qe_params *qe_model_params(qe_model *model) {
   return model->params;
 }

@@ -44,7 +44,8 @@ struct overlap {
   uint32_t known;             /* nodes that have an item */
 };
 
-static void *overlap_create(void) {
+static void *overlap_create(const void *context) {
+  (void)context;
   return memory_new(1, sizeof(struct overlap));
 }
 

@@ -118,6 +118,8 @@ QE_API float qe_model_calibrated(const qe_model *model, float z);
 QE_API float qe_model_spread(const qe_model *model, float z);
 /* The probability from which a word counts as BAD (the manifest's words); NAN: the model has no head for words. */
 QE_API float qe_model_word_threshold(const qe_model *model);
+/* 1 where it has vectors of words that qe_consensus_by_words can compare. */
+QE_API int qe_model_word_vectors(const qe_model *model);
 /* 0 if most letters of the text are of another script than the language of that side ("languages": "ro-en") has. */
 QE_API int qe_model_script_fits(const qe_model *model, qe_side side, qe_text text);
 
@@ -267,6 +269,10 @@ QE_API int qe_list_write(qe_list *list, const char *format, const size_t *order,
 typedef struct qe_consensus qe_consensus;
 QE_API qe_consensus *qe_consensus_new(void);
 QE_API void qe_consensus_free(qe_consensus *consensus);
+/* The same by what words mean: each looks for its like in the other text by the word vectors of an aligned student
+** (qe_model_word_vectors), and u is the mean cosine of both texts' words. The model must outlive it. NULL: no memory, or the
+** model has none. */
+QE_API qe_consensus *qe_consensus_by_words(const qe_model *model);
 QE_API const char *qe_consensus_error(const qe_consensus *consensus);
 /* values[i] = mean of u(i, r) over the distinct strings r other than i's (1 where there is no other). With `weights`, one
 ** per candidate: expected utility, the weighted mean over all candidates, itself included; a weight that is not a
@@ -321,6 +327,7 @@ QE_API int qe_guards_check(qe_guards *guards, unsigned enabled, qe_text source, 
 **   QE0    the model's score of the candidate, as a translation of the list's source
 **   MBR0   consensus of the list
 **   MBRP0  expected utility under the decoder's posterior (temperature 1)
+**   MBRV0, MBRVP0  the same two by word vectors, where the model has them
 ** all other features are the list's own. Weights are those given, else those in the model's manifest, else shipped ones
 ** for the case: with or without a model, with totals that differ or not. A list of 10^6 candidates is possible. */
 typedef struct qe_reranker qe_reranker;

@@ -24,10 +24,10 @@ enum { CASES = sizeof shipped / sizeof *shipped };
 
 struct qe_reranker {
   struct error error;
-  struct error manifest; /* why its weights cannot be used */
-  const qe_model *model; /* or NULL */
-  qe_scorer *scorer;     /* or NULL */
-  qe_consensus *consensus;
+  struct error manifest;              /* why its weights cannot be used */
+  const qe_model *model;              /* or NULL */
+  qe_scorer *scorer;                  /* or NULL */
+  qe_consensus *consensus, *by_words; /* the latter NULL: the model has no word vectors */
   qe_guards *guards;
   qe_weights *given; /* or NULL */
   qe_weights *defaults[CASES];
@@ -54,9 +54,17 @@ static const char *manifest_text(const json_t *object, const char *name) {
   return json_string_value(json_object_get(object, name));
 }
 
+/* "ro-en", or {"source": "ro", "target": "en"}. */
 static int read_languages(qe_reranker *reranker) {
   const json_t *languages = json_object_get(reranker->model->manifest, "languages");
-  return qe_reranker_languages(reranker, manifest_text(languages, "source"), manifest_text(languages, "target"));
+  const char *pair = json_string_value(languages), *dash = pair ? strchr(pair, '-') : NULL;
+  char source[4] = "";
+  if (!dash)
+    return qe_reranker_languages(reranker, manifest_text(languages, "source"), manifest_text(languages, "target"));
+  if ((size_t)(dash - pair) >= sizeof source)
+    return QE_OK;
+  memcpy(source, pair, (size_t)(dash - pair));
+  return qe_reranker_languages(reranker, source, dash + 1);
 }
 
 static int read_weights(qe_reranker *reranker) {
@@ -89,8 +97,10 @@ qe_reranker *qe_reranker_new(const qe_model *model, qe_pool *pool) {
   reranker->model = model;
   reranker->consensus = qe_consensus_new();
   reranker->guards = qe_guards_new();
+  reranker->by_words = model && qe_model_word_vectors(model) ? qe_consensus_by_words(model) : NULL;
   reranker->scorer = model ? qe_scorer_new(model, pool) : NULL;
-  const bool whole = reranker->consensus && reranker->guards && (reranker->scorer || !model) &&
+  const bool words = reranker->by_words || !model || !qe_model_word_vectors(model);
+  const bool whole = reranker->consensus && words && reranker->guards && (reranker->scorer || !model) &&
                      make_defaults(reranker) && qe_reranker_guards(reranker, "all") == QE_OK &&
                      (!model || (read_languages(reranker) != QE_MEMORY && read_weights(reranker) != QE_MEMORY));
   if (whole)
@@ -107,6 +117,7 @@ void qe_reranker_free(qe_reranker *reranker) {
   qe_weights_free(reranker->given);
   qe_scorer_free(reranker->scorer);
   qe_consensus_free(reranker->consensus);
+  qe_consensus_free(reranker->by_words);
   qe_guards_free(reranker->guards);
   memory_free(reranker->origin);
   memory_free(reranker->texts);
@@ -290,22 +301,23 @@ static int add_quality(qe_reranker *reranker, qe_list *list, const char *name) {
   return append(reranker, list, name);
 }
 
-static int add_consensus(qe_reranker *reranker, qe_list *list, const char *name, const double *weights) {
+static int add_consensus(qe_reranker *reranker, qe_list *list, const char *name, qe_consensus *consensus,
+                         const double *weights) {
   if (go_on(reranker) != QE_OK)
     return reranker->error.status;
-  const int status =
-      qe_consensus_values(reranker->consensus, reranker->texts, list->count, weights, reranker->values);
+  const int status = qe_consensus_values(consensus, reranker->texts, list->count, weights, reranker->values);
   if (status != QE_OK)
-    return error_set(&reranker->error, status, "%s", qe_consensus_error(reranker->consensus));
-  reranker->standard_error = qe_consensus_standard_error(reranker->consensus);
+    return error_set(&reranker->error, status, "%s", qe_consensus_error(consensus));
+  const double found = qe_consensus_standard_error(consensus);
+  reranker->standard_error = found > reranker->standard_error ? found : reranker->standard_error;
   return append(reranker, list, name);
 }
 
-static int add_expected(qe_reranker *reranker, qe_list *list, const char *name) {
+static int add_expected(qe_reranker *reranker, qe_list *list, const char *name, qe_consensus *consensus) {
   for (size_t i = 0; i < list->count; i++)
     reranker->values[i] = list->candidates[i].hypothesis.total;
   qe_consensus_posterior(reranker->values, list->count, 1, reranker->posterior);
-  return add_consensus(reranker, list, name, reranker->posterior);
+  return add_consensus(reranker, list, name, consensus, reranker->posterior);
 }
 
 static bool has(const qe_list *list, const char *name) {
@@ -320,9 +332,13 @@ static int add_evidence(qe_reranker *reranker, qe_list *list, const char *name) 
   if (has(list, name))
     return QE_OK;
   if (strcmp(name, "MBR0") == 0)
-    return add_consensus(reranker, list, name, NULL);
+    return add_consensus(reranker, list, name, reranker->consensus, NULL);
   if (strcmp(name, "MBRP0") == 0)
-    return add_expected(reranker, list, name);
+    return add_expected(reranker, list, name, reranker->consensus);
+  if (strcmp(name, "MBRV0") == 0 && reranker->by_words)
+    return add_consensus(reranker, list, name, reranker->by_words, NULL);
+  if (strcmp(name, "MBRVP0") == 0 && reranker->by_words)
+    return add_expected(reranker, list, name, reranker->by_words);
   if (strcmp(name, "QE0") == 0 && reranker->scorer)
     return add_quality(reranker, list, name);
   return QE_OK;

@@ -8,7 +8,7 @@
 #include "core.h"
 
 struct utility {
-  void *(*create)(void); /* the state of the calls below; NULL when memory is out */
+  void *(*create)(const void *context); /* the state of the calls below; NULL when memory is out */
   void (*destroy)(void *state);
   /* Sets the references, one or more, in place of earlier ones; the texts need not outlive the call. QE_OK or
   ** QE_MEMORY, after which there are none. */
@@ -24,5 +24,8 @@ struct utility {
 
 /* overlap.c: sentence chrF2, as "chrf" of qe_metric scores it, divided by 100. */
 extern const struct utility utility_chrf;
+/* likeness.c: alignment by word vectors. The context is a model that has them and has been prepared; it must outlive the
+** state. */
+extern const struct utility utility_likeness;
 
 #endif

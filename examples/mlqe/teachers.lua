@@ -9,56 +9,36 @@
 -- deviation; training rows by the one that has not seen their source, sigma being half the distance to its last
 -- snapshot but one.
 -- WORK/report.tsv: Pearson with the human scores. EPOCHS=N in the environment: other than two.
+local here = arg[0]:match "^(.*)/[^/]*$" or "."
+package.path = here .. "/?.lua;" .. package.path
 local qe = require "qestrel"
+local calibrate = require "qestrel.calibrate"
 local evaluate = require "qestrel.evaluate"
 local lines = require "qestrel.lines"
 local package_model = require "qestrel.package"
 local pool = require "qestrel.pool"
-local train = require "qestrel.train"
+local queue = require "queue"
 
+local step, shell = queue.step, queue.shell
 local data, work, e5 = arg[1], arg[2], arg[3]
 if not e5 then
   io.stderr:write "usage: qestrel lua teachers.lua DATA WORK E5 [PAIR,PAIR...]\n"
   os.exit(2)
 end
-local PAIRS = pool.folders(arg[4] or "ro-en,et-en,ne-en,si-en,ru-en,en-de,en-zh")
-local FOLDS, THREADS = 2, 2
-local OPTIONS = { form = "joint", epochs = math.tointeger(tonumber(os.getenv "EPOCHS" or 2)), evaluations = 2,
+local PAIRS = pool.folders(arg[4] or queue.PAIRS)
+local FOLDS = 2
+local OPTIONS = { form = "joint", epochs = queue.epochs or 2, evaluations = 2,
                   patience = 99, storage = "f32", route = true }
 local SNAPSHOTS = OPTIONS.evaluations * OPTIONS.epochs
-local here = arg[0]:match "^(.*)/[^/]*$" or "."
-
-local function shell(command, ...)
-  local words = {}
-  for i, word in ipairs { ... } do words[i] = "'" .. word:gsub("'", "'\\''") .. "'" end
-  if not os.execute(command .. " " .. table.concat(words, " ")) then error(command .. " failed", 0) end
-end
-
-local function step(output, what, make)
-  if lines.exists(output) then return end
-  local begin = qe.clock()
-  io.stderr:write(what, "\n")
-  make(output)
-  io.stderr:write(("%s: %.0f minutes\n"):format(what, (qe.clock() - begin) / 60))
-end
-
 local function folder_of(pair) return data .. "/" .. pair end
 
 -- ---- the encoder, with the pieces that these pairs use ----
 
 local function import_encoder(output)
-  local folder, corpus <close> = work .. "/encoder", qe.dataset()
-  shell("mkdir -p", folder)
-  shell(("%s lua"):format(os.getenv "QESTREL" or "qestrel"), here .. "/e5_folder.lua", e5, folder)
-  for _, pair in ipairs(PAIRS) do
-    for _, set in ipairs { "train", "dev", "test20" } do assert(corpus:read_mlqe(folder_of(pair), set)) end
-  end
-  local model = assert(qe.import(folder, { prefix = "query: " }, corpus, qe.rng(1, "import")))
-  model:set_card "# multilingual-e5-small, pieces of MLQE-PE\n"
-  model:set_licence(lines.text(folder .. "/LICENSE"))
-  model:set_golden(require "qestrel.golden")
+  local folders = {}
+  for i, pair in ipairs(PAIRS) do folders[i] = folder_of(pair) end
+  local model <close> = queue.import(here, e5, work .. "/encoder", folders, { "train", "dev", "test20" })
   assert(model:save(output))
-  shell("rm -r", folder)
 end
 
 -- ---- teachers ----
@@ -73,10 +53,7 @@ local function teach(fold)
       work .. "/encoder.qe", table.concat(others, ","), FOLDS, fold
     local keys = data .. "/held-out-sources.sha256"
     options.held_out = lines.exists(keys) and keys or nil
-    local model, problem = train.run("teacher", {
-      data = folder_of(PAIRS[1]), options = options, output = output, threads = THREADS, resume = true,
-    })
-    if not model then error(problem, 0) end
+    local model = queue.train("teacher", { data = folder_of(PAIRS[1]), options = options, output = output })
     model:close()
   end
 end
@@ -85,7 +62,7 @@ local function path_of(fold) return ("%s/teacher.%d.qe"):format(work, fold) end
 
 -- ---- outputs ----
 
-local threads = qe.pool(THREADS)
+local threads = qe.pool(queue.THREADS)
 
 local function scores_of(path, rows)
   local model <close> = assert(qe.open(path, 1 << 32))
@@ -105,19 +82,12 @@ local function judged_by_all(rows)
   return score, sigma
 end
 
-local function moments(list)
-  local sum, squares = 0, 0
-  for _, value in ipairs(list) do sum, squares = sum + value, squares + value ^ 2 end
-  local mean = sum / #list
-  return mean, math.sqrt(squares / #list - mean ^ 2)
-end
-
 -- Score and sigma of rows by one teacher: half the distance to its last snapshot but one, in the teacher's unit.
 local function judged(fold, rows)
   local score, sigma = scores_of(path_of(fold), rows), {}
   local before = scores_of(package_model.numbered(path_of(fold), SNAPSHOTS - 1), rows)
-  local mean, spread = moments(score)
-  local before_mean, before_spread = moments(before)
+  local mean, spread = calibrate.moments(score)
+  local before_mean, before_spread = calibrate.moments(before)
   for i = 1, #score do
     sigma[i] = math.abs(score[i] - mean - (before[i] - before_mean) * spread / before_spread) / 2
   end
@@ -189,7 +159,5 @@ for _, pair in ipairs(PAIRS) do
   end
 end
 if #report > 0 then
-  local file = assert(io.open(work .. "/report.tsv", "a"))
-  file:write("pair\tset\tpearson\tin_sample\n", table.concat(report))
-  assert(file:close())
+  queue.append(work .. "/report.tsv", "pair\tset\tpearson\tin_sample\n" .. table.concat(report))
 end

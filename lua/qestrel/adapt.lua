@@ -1,7 +1,7 @@
---- A model adapted to ratings of one's own: other people, another domain, another unit. Sources are split into three: those
--- that are trained on, those that training stops by and that calibration is fitted on, and those that are held out, which
--- the report is about. Embeddings stay as they are; a student that training does not make better on dev rows is only
--- calibrated anew.
+--- A model adapted to ratings of one's own: other people, another domain, another unit. Sources are split into three:
+-- those that are trained on, those that training stops by and that calibration is fitted on, and those that are held
+-- out, which the report is about. Embeddings stay as they are; a student that training does not make better on dev rows
+-- is only calibrated anew.
 -- @module qestrel.adapt
 local qe = require "qestrel"
 local calibrate = require "qestrel.calibrate"
@@ -64,7 +64,7 @@ local function parts_of(rows)
     table.insert(by_key[key], i)
   end
   if #keys < FEWEST_SOURCES then
-    return nil, ("%d different sources, expected at least %d: ratings of so few say nothing"):format(#keys, FEWEST_SOURCES)
+    return nil, ("%d different sources, expected at least %d: so few say nothing"):format(#keys, FEWEST_SOURCES)
   end
   table.sort(keys)
   local parts = { held_out = {}, dev = {}, train = {} }

@@ -1,8 +1,7 @@
 --- What a score means, fitted on dev rows: the line from what a model gives to the unit of human scores; the share of
--- good translations at a score; how far human scores lie from it. Each is fitted on all rows, and judged by fitting it on
--- every other row and looking at the rest.
+-- good translations at a score; how far human scores lie from it. Each is fitted on all rows, and judged by fitting it
+-- on every other row and looking at the rest.
 -- @module qestrel.calibrate
-local qe = require "qestrel"
 local evaluate = require "qestrel.evaluate"
 
 local calibrate = {}
@@ -138,7 +137,7 @@ end
 
 -- 1 where people call the translation good, and what that means.
 local function good_ones(data, threshold)
-  local values, limit, meaning = data:column "mean", threshold or GOOD, nil
+  local values, limit, meaning = data:column "mean", threshold or GOOD
   if values and not threshold then
     meaning = ("share that people give at least %g of 100"):format(GOOD)
   else
@@ -172,8 +171,8 @@ local function repeated(list, copies)
   return all
 end
 
---- Describes in the manifest what the model's scores mean, as the rows of `data` (column gold, and perhaps mean: points of
--- 100) show it.
+--- Describes in the manifest what the model's scores mean, as the rows of `data` (column gold, and perhaps mean: points
+-- of 100) show it.
 -- @param threshold (optional) from which human score on a translation is good
 -- @return figures: calibration_error and coverage, of rows that were not fitted
 function calibrate.model(model, data, threads, threshold)

@@ -6,6 +6,10 @@ local qe = require "qestrel"
 
 local lists = {}
 
+--- Consensus that the library computes: by chrF, and by word vectors where the model has them; each over all candidates
+-- and over the decoder's posterior.
+lists.CONSENSUS = { "MBR0", "MBRP0", "MBRV0", "MBRVP0" }
+
 local FORMATS = {
   "auto", "moses", "marian", "cdec", "joshua", "travatar", "fairseq", "ct2", "sockeye", "flat", "jsonl",
 }

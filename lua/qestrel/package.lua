@@ -51,8 +51,9 @@ predicts the z-score that human judges would give; higher is better. Made by Qes
 - dev: Pearson %.4f with human scores on %d rows; calibration error %.3f; %.0f %% of the human scores inside the spread
 - storage of embeddings: %s
 
-The score ranks translations of one language pair and one kind of text and is not comparable across models; calibrated, it
-is the %s. Inputs of other languages get a score, which means nothing.
+The score ranks translations of one language pair and one kind of text and is not comparable across models; calibrated,
+it is the %s.
+Inputs of other languages get a score, which means nothing.
 ]]
 
 local function card(run, metrics, languages)
@@ -60,7 +61,8 @@ local function card(run, metrics, languages)
   local taught = #run.teachers > 0 and run.recipe.teacher and (", %d teacher(s)"):format(#run.teachers) or ""
   return CARD:format(opening, languages, qe.version(), run.recipe.name, run.seed, taught, run.train:rows(),
     run.data_sha256.train, metrics.pearson, metrics.rows,
-    metrics.calibration_error, 100 * metrics.coverage, run.options.storage, run.student:manifest().calibration.meaning)
+    metrics.calibration_error, 100 * metrics.coverage, run.options.storage,
+    run.student:manifest().calibration.meaning)
 end
 
 local function golden_pairs(run)
@@ -81,7 +83,8 @@ end
 
 -- Options that only say where files are or how to describe the model do not belong to the recipe.
 local NOT_RECIPE = { golden = true, card = true, license = true, license_file = true, languages = true, augment = true,
-                     encoder = true, init = true, parallel = true, pool = true, held_out = true, labels = true, tags = true }
+                     encoder = true, init = true, parallel = true, pool = true, held_out = true, labels = true,
+                     tags = true }
 
 local function recipe_entry(run)
   local options = {}

@@ -77,6 +77,13 @@ OUTPUTS=work/outputs EPOCHS=2 "$QESTREL" lua "$SOURCE_DIR/examples/mlqe/students
 "$QESTREL" inspect models/yy-en.qe | grep aligned > /dev/null || { echo "no aligned student of yy-en"; exit 1; }
 [ "$(grep -c . work/students.tsv)" = 4 ] || { cat work/students.tsv; exit 1; }
 printf 'a b\tb a\n' | "$QESTREL" score -m models/xx-en.qe > /dev/null
+OUTPUTS=work/outputs EPOCHS=1 "$QESTREL" lua "$SOURCE_DIR/examples/mlqe/base.lua" data work tiny.bin models xx-en,yy-en 2> err ||
+  { cat err; exit 1; }
+"$QESTREL" verify models/base.qe > /dev/null
+"$QESTREL" inspect models/base.qe > base.json
+grep -q '"storage": "int4"' base.json && grep -q '"yy-en"' base.json || { cat base.json; exit 1; }
+[ "$(grep -c . work/base.tsv)" = 4 ] || { cat work/base.tsv; exit 1; }
+printf 'a b\tb a\n' | "$QESTREL" score -m models/base.qe --json | grep -q '"spread": [0-9]' || { echo "no spread"; exit 1; }
 "$QESTREL" train kd --data=data/xx-en --teacher=work/outputs/xx-en.train.tsv.gz -o student.qe --epochs=1 2> err ||
   { cat err; exit 1; }
 

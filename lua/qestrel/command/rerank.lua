@@ -64,7 +64,7 @@ function Reranker:print(list, place, decision)
   end
   -- Evidence that only shipped weights asked for leaves no trace.
   if self.shipped then
-    for _, name in ipairs { "MBR0", "MBRP0" } do list:remove(name) end
+    for _, name in ipairs(lists.CONSENSUS) do list:remove(name) end
   end
   local totals = self.arguments.retotal and not shadow and decision.totals or nil
   local text, problem = list:write(self.arguments.output_format, not shadow and decision.order or nil, totals)

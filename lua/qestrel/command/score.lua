@@ -119,7 +119,7 @@ local function json_of(shown, item, z)
     words or "null", table.concat(reasons, ", "), item.line)
 end
 
-local function text_of(shown, item, z, value)
+local function text_of(shown, item, value)
   if item.problem then return "nan\n" end
   if shown.arguments.threshold then return item[1] .. "\t" .. item[2] .. "\n" end
   local tags = {}
@@ -145,9 +145,9 @@ local function show(shown, item, z)
   local arguments = shown.arguments
   local value = arguments.calibrated and z == z and shown.model:calibrated(z) or z
   if not shown.warned then warn_of_script(shown, item) end
-  if arguments.threshold and not (value >= arguments.threshold) then return end
+  if arguments.threshold and (value ~= value or value < arguments.threshold) then return end
   shown.kept = shown.kept + 1
-  lines.write((arguments.json and json_of or text_of)(shown, item, z, value))
+  lines.write(arguments.json and json_of(shown, item, z) or text_of(shown, item, value))
 end
 
 -- Scores a batch of items and prints one line for each, in order.

@@ -19,7 +19,8 @@ function command.configure(parser)
   parser:option("-m --model", "Model archive; its score is a feature."):argname "MODEL.qe"
   parser:option("--n-best-feature", "Name of that feature."):argname("NAME"):default "QE0"
   parser:option("--features", "Names of features to weigh, separated by commas; default: all that every line has, the "
-    .. "model's score, and consensus (MBR0; MBRP0 where there are totals)."):argname "LIST"
+    .. "model's score, and consensus (MBR0, with word vectors MBRV0; MBRP0, MBRVP0 where there are totals).")
+    :argname "LIST"
   parser:option("--guards", "Guards that rerank will have: what they refuse cannot be picked here either.")
     :argname("NAMES"):default "all"
   lists.configure(parser)
@@ -179,7 +180,7 @@ end
 -- The names in use, sorted; those asked for must be there.
 function Evidence:chosen_names()
   local names = {}
-  if not self.names.total then self.names.MBRP0 = nil end
+  if not self.names.total then self.names.MBRP0, self.names.MBRVP0 = nil, nil end
   if self.arguments.features then
     for name in self.arguments.features:gmatch "[^,]+" do
       if not self.names[name] then return nil, ("not every line has a feature %s"):format(name) end
@@ -266,8 +267,9 @@ local function make_reranker(self)
   end
   self.reranker = qe.reranker(model, model and qe.pool(arguments.threads or 1))
   local named = {}
-  for _, name in ipairs { "MBR0", "MBRP0" } do
-    if not arguments.features or wanted[name] then
+  for _, name in ipairs(lists.CONSENSUS) do
+    local known = not name:match "^MBRV" or model and model:word_vectors()
+    if known and (not arguments.features or wanted[name]) then
       named[name] = 0
       self.added[#self.added + 1] = name
     end

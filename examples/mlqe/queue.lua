@@ -1,0 +1,106 @@
+--- What the queues of this folder share: steps that are not done again, the encoder's folder, training, and what is
+-- measured of a finished model for its card and report. Not a program.
+local qe = require "qestrel"
+local evaluate = require "qestrel.evaluate"
+local lines = require "qestrel.lines"
+local train = require "qestrel.train"
+
+local queue = { THREADS = 2, PAIRS = "ro-en,et-en,ne-en,si-en,ru-en,en-de,en-zh" }
+
+local RESAMPLED, LEVEL, SEED = 1000, 0.95, 1
+local LANGUAGES = { ro = "Romanian", et = "Estonian", ne = "Nepali", si = "Sinhala", ru = "Russian", de = "German",
+                    zh = "Chinese", en = "English" }
+
+--- EPOCHS=N in the environment: other than usual, to try a queue out.
+queue.epochs = math.tointeger(tonumber(os.getenv "EPOCHS" or ""))
+
+--- Makes a file, unless it is there.
+function queue.step(output, what, make)
+  if lines.exists(output) then return end
+  local begin = qe.clock()
+  io.stderr:write(what, "\n")
+  make(output)
+  io.stderr:write(("%s: %.1f minutes\n"):format(what, (qe.clock() - begin) / 60))
+end
+
+--- Runs a command of the shell with words that it does not look into.
+function queue.shell(command, ...)
+  local words = {}
+  for i, word in ipairs { ... } do words[i] = "'" .. word:gsub("'", "'\\''") .. "'" end
+  if not os.execute(command .. " " .. table.concat(words, " ")) then error(command .. " failed", 0) end
+end
+
+function queue.append(path, text)
+  local file = assert(io.open(path, "a"))
+  assert(file:write(text))
+  assert(file:close())
+end
+
+function queue.with(options, more)
+  local both = {}
+  for name, value in pairs(options) do both[name] = value end
+  for name, value in pairs(more) do both[name] = value end
+  return both
+end
+
+--- Trains, or goes on with it; raises what goes wrong.
+function queue.train(recipe, request)
+  request.threads, request.resume = queue.THREADS, true
+  local model, problem = train.run(recipe, request)
+  return model or error(problem, 0)
+end
+
+--- The encoder in the package's file E5, with the pieces that the rows of these sets use at least `minimum` times.
+function queue.import(here, e5, folder, folders, sets, minimum)
+  local corpus <close> = qe.dataset()
+  queue.shell("mkdir -p", folder)
+  queue.shell(("%s lua"):format(os.getenv "QESTREL" or "qestrel"), here .. "/e5_folder.lua", e5, folder)
+  for _, pair in ipairs(folders) do
+    for _, set in ipairs(sets) do assert(corpus:read_mlqe(pair, set)) end
+  end
+  local model = assert(qe.import(folder, { prefix = "query: ", minimum = minimum }, corpus, qe.rng(1, "import")))
+  model:set_card "# multilingual-e5-small, pieces of MLQE-PE\n"
+  model:set_licence(lines.text(folder .. "/LICENSE"))
+  model:set_golden(require "qestrel.golden")
+  queue.shell("rm -r", folder)
+  return model
+end
+
+--- "ro-en" -> "Romanian to English".
+function queue.spoken(pair)
+  local from, to = pair:match "^(%a+)%-(%a+)$"
+  return ("%s to %s"):format(LANGUAGES[from] or from, LANGUAGES[to] or to)
+end
+
+local function figures(scores, gold)
+  local low, high = qe.bootstrap("pearson", scores, gold, RESAMPLED, LEVEL, SEED)
+  return { pearson = qe.pearson(scores, gold), low = low, high = high, spearman = qe.spearman(scores, gold),
+           worst_decile_recall = qe.worst_decile_recall(scores, gold) }
+end
+
+--- Figures of one set of a pair: text alone, and with the decoder's log-probabilities.
+function queue.measure(model, folder, set, threads)
+  local rows <close> = assert(evaluate.read(folder, set))
+  local texts <close> = evaluate.texts(rows)
+  local gold = rows:column "gold"
+  return figures(evaluate.scores(model, texts, threads), gold), figures(evaluate.scores(model, rows, threads), gold)
+end
+
+--- The head of a card's table of figures, and one row of it.
+queue.CARD_HEAD = [[
+| | Pearson, text only | Pearson, with log-probabilities | Spearman, text only | worst decile found, text only |
+|---|---|---|---|---|
+]]
+function queue.card_row(name, text, decoder)
+  return ("| %s | %.3f (%.3f to %.3f) | %.3f (%.3f to %.3f) | %.3f | %.2f |\n"):format(
+    name, text.pearson, text.low, text.high, decoder.pearson, decoder.low, decoder.high, text.spearman,
+    text.worst_decile_recall)
+end
+
+--- A line of a report: pair, set, Pearson without and with log-probabilities, Spearman, share of the worst tenth found.
+function queue.report_line(pair, set, text, decoder)
+  return ("%s\t%s\t%.4f\t%.4f\t%.4f\t%.3f\n"):format(pair, set, text.pearson, decoder.pearson, text.spearman,
+                                                      text.worst_decile_recall)
+end
+
+return queue
