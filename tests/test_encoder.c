@@ -48,6 +48,24 @@ static qe_dataset *make_data(void) {
 
 /* ---- scores ---- */
 
+/* A joint encoder that learned without log-probabilities, too, does not need them; one that reads each text alone never
+** learns that. */
+static void test_who_needs_logprobs(void **state) {
+  static const struct {
+    const char *configuration;
+    int needed;
+  } cases[] = { { BOTH, 1 },
+                { "{\"joint\":true,\"decoder_inputs\":4,\"decoder_dropout\":0.5}", 0 },
+                { "{\"alignment\":[1],\"decoder_inputs\":4,\"decoder_dropout\":0.5}", 1 },
+                { "{\"joint\":true}", 0 } };
+  (void)state;
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    qe_model *model = import(cases[i].configuration, NULL);
+    assert_int_equal(qe_model_decoder_needed(model), cases[i].needed);
+    qe_model_free(model);
+  }
+}
+
 static void test_scores_are_those_of_the_tape(void **state) {
   static const char *const configurations[] = { "{\"alignment\":[1,2]}",
                                                 "{\"joint\":true}",
@@ -438,6 +456,7 @@ static void test_derived(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
+    cmocka_unit_test(test_who_needs_logprobs),
     cmocka_unit_test(test_scores_are_those_of_the_tape),
     cmocka_unit_test(test_bits_depend_on_the_pair_alone),
     cmocka_unit_test(test_long_and_empty),

@@ -68,6 +68,7 @@ end
 function pool.mix(run, folders, labels, alpha)
   local mixed = run.train:column "gold"
   local first = 0
+  if labels ~= "" and #folders == 0 then error("--labels go by the names of folders: give --data", 0) end
   for _, folder in ipairs(labels ~= "" and folders or {}) do
     local path = ("%s/%s.train.tsv.gz"):format(labels, folder:match "([^/]+)/*$")
     local rows <close> = needed(evaluate.read(folder, "train", run.options.gold))

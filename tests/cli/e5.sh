@@ -77,6 +77,15 @@ OUTPUTS=work/outputs EPOCHS=2 "$QESTREL" lua "$SOURCE_DIR/examples/mlqe/students
 "$QESTREL" inspect models/yy-en.qe | grep aligned > /dev/null || { echo "no aligned student of yy-en"; exit 1; }
 [ "$(grep -c . work/students.tsv)" = 4 ] || { cat work/students.tsv; exit 1; }
 printf 'a b\tb a\n' | "$QESTREL" score -m models/xx-en.qe > /dev/null
+# Labels of weight 0 are none at all, others teach something else.
+printf 'a b\tb a\nb\ta\n' > pairs
+for labels in "" --alpha=0 --alpha=1; do
+  "$QESTREL" train teacher --data=data/xx-en --encoder=work/encoder.qe --epochs=1 ${labels:+--labels=work/outputs} $labels \
+    -o labels.qe 2> err || { cat err; exit 1; }
+  "$QESTREL" score -m labels.qe < pairs > "scores$labels"
+done
+cmp scores scores--alpha=0 || { echo "labels of weight 0 teach something"; exit 1; }
+! cmp -s scores scores--alpha=1 || { echo "labels teach nothing"; exit 1; }
 OUTPUTS=work/outputs EPOCHS=1 "$QESTREL" lua "$SOURCE_DIR/examples/mlqe/base.lua" data work tiny.bin models xx-en,yy-en 2> err ||
   { cat err; exit 1; }
 "$QESTREL" verify models/base.qe > /dev/null

@@ -135,5 +135,6 @@ cmp states.qe stored.qe || fail "stored states teach otherwise"
 "$QESTREL" train reinforced "${small[@]}" --teacher=teacher.qe --teacher=frozen.qe -o reinforced.qe 2> err ||
   fail "reinforced: $(cat err)"
 refuses 'give --encoder' "$QESTREL" train teacher --train=train.tsv --dev=dev.tsv -o x.qe
+refuses 'give --data' "$QESTREL" train teacher "${common[@]}" --labels=. -o x.qe
 refuses 'none of joint' "$QESTREL" train teacher "${common[@]}" --form=other -o x.qe
 exit "$((failures > 0))"
