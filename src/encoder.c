@@ -69,6 +69,23 @@ static int add_alignment(qe_model *model) {
   return architecture_add(model, "alignment", "shift", 1, FEATURES * aligned, 0);
 }
 
+/* "adapter1.query.down" and so on; where the first of them stands is found by that name. */
+static int add_adapters(qe_model *model, size_t layer) {
+  static const char *const sides[] = { "down", "up" };
+  const struct configuration *c = &model->configuration;
+  char group[32], name[48];
+  snprintf(group, sizeof group, "adapter%zu", layer + 1);
+  for (size_t i = 0; i < ADAPTER_MATRICES; i++) {
+    size_t rows, cols;
+    const char *weight = layer_matrix(adapted[i / ADAPTER_SIDES], c, &rows, &cols);
+    const bool up = i % ADAPTER_SIDES == UP;
+    snprintf(name, sizeof name, "%.*s.%s", (int)strcspn(weight, "."), weight, sides[up]);
+    if (architecture_add(model, group, name, up ? c->encoder.rank : rows, up ? cols : c->encoder.rank, 0) != QE_OK)
+      return model->error.status;
+  }
+  return QE_OK;
+}
+
 /* Longest sequence that the caps of both sides allow, and whether there are positions for it. */
 static int check_positions(qe_model *model) {
   const struct configuration *c = &model->configuration;
@@ -101,7 +118,16 @@ static int parameters(qe_model *model) {
       return model->error.status;
   if ((c->encoder.joint && add_pooler(model) != QE_OK) || (encoder_aligned(c) > 0 && add_alignment(model) != QE_OK))
     return model->error.status;
-  return head_parameters(model, pooled_width(c));
+  if (head_parameters(model, pooled_width(c)) != QE_OK)
+    return model->error.status;
+  for (size_t i = 0; c->encoder.rank > 0 && i < c->encoder.layers; i++)
+    if (add_adapters(model, i) != QE_OK)
+      return model->error.status;
+  return QE_OK;
+}
+
+size_t encoder_adapters(const qe_model *model, size_t layer) {
+  return (size_t)qe_params_find(model->params, "adapter1.query.down") + layer * ADAPTER_MATRICES;
 }
 
 static void fill(qe_model *model, size_t number, double value) {
@@ -136,6 +162,13 @@ static void start_head(qe_model *model, qe_rng *rng) {
     start_alignment(model);
 }
 
+/* They add nothing yet. */
+static void start_adapters(qe_model *model, qe_rng *rng) {
+  const struct configuration *c = &model->configuration;
+  for (size_t i = 0; c->encoder.rank > 0 && i < c->encoder.layers * ADAPTED; i++)
+    qe_params_normal(model->params, encoder_adapters(model, 0) + i * ADAPTER_SIDES + DOWN, .02, rng);
+}
+
 /* As BERT starts: normal with sd .02, biases 0, gains 1. */
 static void start(qe_model *model, qe_rng *rng) {
   static const double sd = .02;
@@ -150,6 +183,7 @@ static void start(qe_model *model, qe_rng *rng) {
       else if (i % 2 == 0)
         qe_params_normal(model->params, encoder_layer(layer) + i, sd, rng);
   start_head(model, rng);
+  start_adapters(model, rng);
 }
 
 static size_t least_cells(const struct configuration *c) {
@@ -162,7 +196,7 @@ static size_t least_cells(const struct configuration *c) {
 
 static const char *const keys[] = { "width",          "layers", "heads",           "inner",     "positions",
                                     "first_position", "types",  "epsilon",         "alignment", "joint",
-                                    "prefix",         "pieces", "decoder_dropout", NULL };
+                                    "prefix",         "pieces", "decoder_dropout", "rank",      NULL };
 
 static int parse_alignment(struct configuration *c, const json_t *list, struct error *error) {
   size_t i;
@@ -222,6 +256,7 @@ static int parse(struct configuration *c, const json_t *object, struct error *er
       configuration_size(object, "positions", 3, 8192, &c->encoder.positions, error) != QE_OK ||
       configuration_size(object, "first_position", 0, 16, &c->encoder.first_position, error) != QE_OK ||
       configuration_size(object, "types", 1, 16, &c->encoder.types, error) != QE_OK ||
+      configuration_size(object, "rank", 0, ENCODER_MOST_RANK, &c->encoder.rank, error) != QE_OK ||
       configuration_size(object, "pieces", 4, 1u << 24, &pieces, error) != QE_OK)
     return error->status;
   if (c->encoder.width % c->encoder.heads != 0)
@@ -251,6 +286,8 @@ static int dump(const struct configuration *c, json_t *object) {
   int failed = 0;
   for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
     failed |= json_object_set_new(object, sizes[i].key, json_integer((json_int_t)sizes[i].value));
+  if (c->encoder.rank > 0)
+    failed |= json_object_set_new(object, "rank", json_integer((json_int_t)c->encoder.rank));
   return failed | json_object_set_new(object, "epsilon", json_real(c->encoder.epsilon)) |
          json_object_set_new(object, "joint", json_boolean(c->encoder.joint)) |
          json_object_set_new(object, "alignment", dump_alignment(c)) |
@@ -373,6 +410,15 @@ static qe_tensor linear(const struct shard *shard, qe_tensor x, size_t weight) {
   return qe_add(qe_matmul(x, parameter(shard, weight), QE_NN), parameter(shard, weight + 1));
 }
 
+/* The same by weight `matrix` of a layer, with what its adapter adds. */
+static qe_tensor adapted_linear(const struct shard *shard, qe_tensor x, size_t layer, size_t matrix) {
+  qe_tensor y = linear(shard, x, encoder_layer(layer) + matrix);
+  if (shard->model->configuration.encoder.rank == 0)
+    return y;
+  const size_t down = encoder_adapters(shard->model, layer) + ADAPTER_SIDES * encoder_adapted(matrix);
+  return qe_add(y, qe_matmul(qe_matmul(x, parameter(shard, down), QE_NN), parameter(shard, down + UP), QE_NN));
+}
+
 static qe_tensor dropped(struct shard *shard, qe_tensor x) {
   return qe_dropout(x, shard->model->configuration.dropout, shard->drops ? &shard->dropout : NULL);
 }
@@ -389,18 +435,18 @@ static qe_tensor embed(struct shard *shard, const struct packed *packed) {
   return dropped(shard, norm(shard, qe_add(qe_add(word, type), position), EMBEDDING_GAIN));
 }
 
-static qe_tensor attend(struct shard *shard, qe_tensor x, size_t first, qe_segments segments) {
-  qe_tensor query = linear(shard, x, first + QUERY), key = linear(shard, x, first + KEY);
-  qe_tensor value = linear(shard, x, first + VALUE);
+static qe_tensor attend(struct shard *shard, qe_tensor x, size_t layer, qe_segments segments) {
+  qe_tensor query = adapted_linear(shard, x, layer, QUERY), key = adapted_linear(shard, x, layer, KEY);
+  qe_tensor value = adapted_linear(shard, x, layer, VALUE);
   qe_tensor mixed = qe_attention(query, key, value, shard->model->configuration.encoder.heads, segments, segments);
-  return dropped(shard, linear(shard, mixed, first + OUTPUT));
+  return dropped(shard, adapted_linear(shard, mixed, layer, OUTPUT));
 }
 
 static qe_tensor run_layer(struct shard *shard, qe_tensor x, size_t layer, qe_segments segments) {
   const size_t first = encoder_layer(layer);
-  x = norm(shard, qe_add(x, attend(shard, x, first, segments)), first + ATTENTION_GAIN);
-  qe_tensor inner = qe_gelu(linear(shard, x, first + INNER));
-  return norm(shard, qe_add(x, dropped(shard, linear(shard, inner, first + OUTER))), first + LAYER_GAIN);
+  x = norm(shard, qe_add(x, attend(shard, x, layer, segments)), first + ATTENTION_GAIN);
+  qe_tensor inner = qe_gelu(adapted_linear(shard, x, layer, INNER));
+  return norm(shard, qe_add(x, dropped(shard, adapted_linear(shard, inner, layer, OUTER))), first + LAYER_GAIN);
 }
 
 static size_t text_count(const struct text_rows *text) {

@@ -50,6 +50,19 @@ static inline size_t encoder_pooled_from(const struct configuration *c) {
   return 3 * c->encoder.width + (c->decoder_inputs > 0 ? c->decoder_inputs + 1 : 0);
 }
 
+/* Adapters (LoRA: Hu et al. 2021): to each weight of a layer a product of two thin matrices is added, inputs x rank and rank
+** x outputs. They stand behind all other matrices, by layer, weight and side. */
+enum { DOWN, UP, ADAPTER_SIDES };
+static const unsigned char adapted[] = { QUERY, KEY, VALUE, OUTPUT, INNER, OUTER };
+enum { ADAPTED = sizeof adapted, ADAPTER_MATRICES = ADAPTED * ADAPTER_SIDES, ENCODER_MOST_RANK = 64 };
+/* Its place among a layer's adapted weights; ADAPTED: it is none. */
+static inline size_t encoder_adapted(size_t matrix) {
+  size_t place = 0;
+  while (place < ADAPTED && adapted[place] != matrix)
+    place++;
+  return place;
+}
+
 /* The highest layer that something is made of. */
 static inline size_t encoder_needed(const struct configuration *c) {
   const uint64_t aligned = c->encoder.alignment;

@@ -1,6 +1,7 @@
 /*
 ** encoder_fold.c - an encoder's parameters laid out for scoring: weights as panels of KERNEL_LANES columns, queries, keys
-** and values as one product, rows padded with zeros. Nothing is multiplied out.
+** and values as one product, rows padded with zeros. Adapters are multiplied out and added, in a fixed order, so that they
+** cost nothing when scoring.
 */
 #include "encoder_score.h"
 
@@ -46,8 +47,33 @@ static const qe_real *matrix(qe_model *model, size_t number) {
   return qe_params_matrix(model->params, number);
 }
 
-static void fold_layer(const struct encoder_shape *s, struct encoder_weights *layer, qe_model *model,
-                       size_t number) {
+/* out += down x up */
+static void add_product(qe_real *out, const qe_real *down, const qe_real *up, size_t rows, size_t rank,
+                        size_t cols) {
+  for (size_t i = 0; i < rows; i++)
+    for (size_t k = 0; k < rank; k++) {
+      const qe_real factor = down[i * rank + k];
+      for (size_t j = 0; j < cols; j++)
+        out[i * cols + j] += factor * up[k * cols + j];
+    }
+}
+
+/* A weight of a layer, with what its adapter adds in `sum`, which has room for it. */
+static const qe_real *weight_of(qe_model *model, size_t layer, size_t number, qe_real *sum) {
+  const size_t rank = model->configuration.encoder.rank;
+  const qe_real *weight = matrix(model, encoder_layer(layer) + number);
+  size_t rows, cols;
+  if (rank == 0)
+    return weight;
+  const size_t down = encoder_adapters(model, layer) + ADAPTER_SIDES * encoder_adapted(number);
+  qe_params_name(model->params, encoder_layer(layer) + number, &rows, &cols);
+  memcpy(sum, weight, rows * cols * sizeof *sum);
+  add_product(sum, matrix(model, down), matrix(model, down + UP), rows, rank, cols);
+  return sum;
+}
+
+static void fold_layer(const struct encoder_shape *s, struct encoder_weights *layer, qe_model *model, size_t number,
+                       qe_real *sum) {
   const size_t first = encoder_layer(number);
   const struct {
     float *to;
@@ -59,13 +85,14 @@ static void fold_layer(const struct encoder_shape *s, struct encoder_weights *la
                { layer->gain, LAYER_GAIN },
                { layer->bias, LAYER_BIAS } };
   for (size_t i = 0; i < 3; i++) {
-    room_panels(layer->mixing + i * s->width * s->wide, matrix(model, first + QUERY + 2 * i), s->width, s->width);
+    room_panels(layer->mixing + i * s->width * s->wide, weight_of(model, number, QUERY + 2 * i, sum), s->width,
+                s->width);
     room_copy(layer->mixing_bias + i * s->wide, 0, matrix(model, first + QUERY_BIAS + 2 * i), 1, s->width);
   }
-  room_panels(layer->output, matrix(model, first + OUTPUT), s->width, s->width);
-  room_panels(layer->inner, matrix(model, first + INNER), s->width, s->inner);
+  room_panels(layer->output, weight_of(model, number, OUTPUT, sum), s->width, s->width);
+  room_panels(layer->inner, weight_of(model, number, INNER, sum), s->width, s->inner);
   room_copy(layer->inner_bias, 0, matrix(model, first + INNER_BIAS), 1, s->inner);
-  room_panels(layer->outer, matrix(model, first + OUTER), s->inner, s->width);
+  room_panels(layer->outer, weight_of(model, number, OUTER, sum), s->inner, s->width);
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
     room_copy(rows[i].to, 0, matrix(model, first + rows[i].matrix), 1, s->width);
 }
@@ -86,8 +113,13 @@ static int fold(struct encoder_scoring *scoring, qe_model *model) {
   room_copy(scoring->type, 0, matrix(model, TYPE), 1, s->width);
   room_copy(scoring->gain, 0, matrix(model, EMBEDDING_GAIN), 1, s->width);
   room_copy(scoring->bias, 0, matrix(model, EMBEDDING_BIAS), 1, s->width);
+  const size_t widest = s->width * (s->inner > s->width ? s->inner : s->width);
+  qe_real *sum = memory_new(widest, sizeof *sum);
+  if (!sum)
+    return error_memory(&model->error);
   for (size_t i = 0; i < s->layers; i++)
-    fold_layer(s, &scoring->layer[i], model, i);
+    fold_layer(s, &scoring->layer[i], model, i, sum);
+  memory_free(sum);
   if (s->joint) {
     room_panels(scoring->pooler, matrix(model, encoder_pooler(c) + POOLER), s->pooled_from, s->width);
     room_copy(scoring->pooler_bias, 0, matrix(model, encoder_pooler(c) + POOLER_BIAS), 1, s->width);

@@ -35,6 +35,9 @@ struct encoder_scoring {
   float *zeros;                                  /* as many as a row of anything has */
 };
 
+/* ---- encoder.c ---- */
+size_t encoder_adapters(const qe_model *model, size_t layer); /* number of a layer's first adapter matrix */
+
 /* ---- encoder_fold.c ---- */
 struct scoring *encoder_fold(qe_model *model);
 void encoder_scoring_free(struct scoring *scoring);

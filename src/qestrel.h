@@ -781,7 +781,8 @@ QE_API int qe_model_create_with(qe_model *model, const char *configuration, cons
 ** model.safetensors, sentencepiece.bpe.model (unigram). `configuration` holds what those do not say, e.g.
 **   {"alignment":[7,11],"joint":false,"prefix":"query: ","max_tokens":200,"dropout":0.1,"head":"sigmoid","bins":0}
 ** alignment: each text is encoded alone and the states after these layers are aligned by cosine; joint: both are encoded
-** as one sequence and pooled; either or both. "alignment":true, or not a word about either: of 12 layers 7 and 11 are
+** as one sequence and pooled; either or both. "rank":N adds to each weight of a
+** layer a product of two thin matrices (LoRA), which begins as nothing. "alignment":true, or not a word about either: of 12 layers 7 and 11 are
 ** aligned, of others those in like places, whose mean cosine is the score until somebody trains the head. `corpus`
 ** (may be NULL): only pieces that its texts use are kept, with "minimum":N those that occur N times in them, and what is
 ** needed to spell the rest. Pooler and head are drawn from `rng`. The manifest's "encoder"
@@ -893,7 +894,7 @@ QE_API int qe_model_set_licence(qe_model *model, const char *text);
 QE_API int qe_model_set_golden(qe_model *model, const qe_pair *pairs, size_t count);
 /* How matrices are stored: "f32", "bf16", "int8" (rows with a scale each) for sparse matrices, f32 for the others;
 ** "int8-all": int8 for those of more than one row, too; "int4": four bits and half a bit of scale for a number of any
-** matrix of at least 32 rows and columns, and of sparse ones.
+** matrix of at least 32 rows and columns, and of sparse ones, int8 for other matrices.
 ** Rounds the values in place, so that what is saved scores exactly like what is in memory. */
 QE_API int qe_model_round(qe_model *model, const char *type);
 /* Written to a temporary file beside `path`, synced, renamed, folder synced. Same model, same bytes. */

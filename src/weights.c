@@ -27,7 +27,7 @@ static const struct storage storages[] = { { "f32", { TYPE_F32, TYPE_F32, TYPE_F
                                            { "bf16", { TYPE_BF16, TYPE_F32, TYPE_F32, TYPE_F32 } },
                                            { "int8", { TYPE_INT8, TYPE_F32, TYPE_F32, TYPE_F32 } },
                                            { "int8-all", { TYPE_INT8, TYPE_INT8, TYPE_INT8, TYPE_F32 } },
-                                           { "int4", { TYPE_INT4, TYPE_INT4, TYPE_F32, TYPE_F32 } } };
+                                           { "int4", { TYPE_INT4, TYPE_INT4, TYPE_INT8, TYPE_F32 } } };
 enum { STORAGES = sizeof storages / sizeof *storages };
 static const char known_storages[] = "f32, bf16, int8, int8-all, int4";
 

@@ -66,17 +66,51 @@ static void test_who_needs_logprobs(void **state) {
   }
 }
 
+/* Adapters begin by adding nothing; here they add. */
+static void move_adapters(qe_model *model) {
+  qe_rng rng;
+  size_t rows, cols;
+  qe_rng_seed(&rng, 2, "adapters");
+  for (size_t i = 0; i < qe_params_count(model->params); i++)
+    if (strncmp(qe_params_name(model->params, i, &rows, &cols), "adapter", 7) == 0)
+      qe_params_normal(model->params, i, .4, &rng);
+}
+
+static void test_adapters(void **state) {
+  qe_dataset *data = make_data();
+  qe_model *plain = import("{\"joint\":true}", NULL), *model = import("{\"joint\":true,\"rank\":3}", NULL);
+  qe_pair pairs[PAIRS];
+  float before[PAIRS], same[PAIRS], moved[PAIRS];
+  (void)state;
+  take_pairs(data, model, pairs);
+  assert_true(qe_model_take(model, plain) > 0);
+  assert_int_equal(qe_model_prepare(plain), QE_OK);
+  assert_int_equal(qe_model_prepare(model), QE_OK);
+  score(plain, NULL, 1, pairs, PAIRS, before);
+  score(model, NULL, 1, pairs, PAIRS, same);
+  assert_memory_equal(before, same, sizeof before);
+  move_adapters(model);
+  assert_int_equal(qe_model_prepare(model), QE_OK);
+  score(model, NULL, 1, pairs, PAIRS, moved);
+  assert_memory_not_equal(before, moved, sizeof before);
+  qe_model_free(plain);
+  qe_model_free(model);
+  qe_dataset_free(data);
+}
+
 static void test_scores_are_those_of_the_tape(void **state) {
   static const char *const configurations[] = { "{\"alignment\":[1,2]}",
                                                 "{\"joint\":true}",
                                                 BOTH,
                                                 "{\"alignment\":[2],\"bins\":7}",
                                                 "{\"joint\":true,\"bins\":300}",
+                                                "{\"joint\":true,\"rank\":3}",
                                                 "{}" };
   qe_dataset *data = make_data();
   (void)state;
   for (size_t c = 0; c < sizeof configurations / sizeof *configurations; c++) {
     qe_model *model = import(configurations[c], NULL);
+    move_adapters(model);
     check_against_tape(model, data, configurations[c]);
     qe_model_free(model);
   }
@@ -457,6 +491,7 @@ static void test_derived(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_who_needs_logprobs),
+    cmocka_unit_test(test_adapters),
     cmocka_unit_test(test_scores_are_those_of_the_tape),
     cmocka_unit_test(test_bits_depend_on_the_pair_alone),
     cmocka_unit_test(test_long_and_empty),
