@@ -16,7 +16,7 @@ complain() {
 # From text to score. utf8proc's functions that are named here allocate nothing.
 allowed='_GLOBAL_OFFSET_TABLE_|__cpu_model|mem(cmp|cpy|set|chr|move)|str(cmp|len)|snprintf|qsort'
 allowed+='|__stack_chk_fail|memory_(new|grow|free|reserve)|error_(clear|memory|set)|pool_run|qe_pool_threads'
-allowed+='|kernel_[a-z0-9]+|decoder_inputs|qe_params_(find|matrix)|qe_dataset_(pair|rows)|utf8_decode|utf8_is_letter'
+allowed+='|kernel_[a-z0-9]+|decoder_inputs|qe_params_(find|matrix|name)|qe_dataset_(pair|rows)|utf8_decode|utf8_is_letter'
 allowed+='|architecture_matrix|(birnn|encoder|aligned|evidence|sketch)_[a-z_]+|vocabulary_unigram|(unigram|byte_trie)_[a-z_]+|fnv1a|text_(order|same|take)|qe_string|__popcountdi2'
 allowed+='|vocabulary_ids|words_(free|split)|counted_(levels|free)|room_(copy|lay|take|panels|head)|panels_(of|turned)|work_[a-z]+|score_run|shared_free|windows_(score|free)|encoding_work_free|scorer_run'
 allowed+='|utf8proc_(category|decompose_char|encode_char|get_property|normalize_utf32|tolower)'
