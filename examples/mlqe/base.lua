@@ -14,7 +14,6 @@ package.path = here .. "/?.lua;" .. package.path
 local qe = require "qestrel"
 local adapters = require "qestrel.adapters"
 local calibrate = require "qestrel.calibrate"
-local evaluate = require "qestrel.evaluate"
 local lines = require "qestrel.lines"
 local pool = require "qestrel.pool"
 local queue = require "queue"
@@ -27,6 +26,7 @@ end
 local PAIRS = pool.folders(arg[5] or queue.PAIRS)
 local OUTPUTS = os.getenv "OUTPUTS" or here .. "/outputs"
 local MINIMUM, START_MINIMUM, STORAGE = 3, 6, "int4"
+local SETS = { "dev", "test20" }
 local RANK = math.tointeger(tonumber(os.getenv "RANK" or 64))
 local OPTIONS = { form = "joint", frozen = 3, epochs = queue.epochs or 3, evaluations = 1, patience = 99, alpha = 0.5,
                   decoder = true, decoder_dropout = 0.5, storage = "f32", route = true, license = "MIT AND CC0-1.0" }
@@ -105,12 +105,36 @@ local function rebuilt()
   return model
 end
 
-local function measured(model, threads)
+-- Scores of all sets, by pair and set.
+local function scored_by(model, threads)
+  local scored = {}
+  model:prepare()
+  for _, pair in ipairs(PAIRS) do
+    scored[pair] = {}
+    for _, set in ipairs(SETS) do scored[pair][set] = queue.score(model, data .. "/" .. pair, set, threads) end
+    io.stderr:write(pair, " scored\n")
+  end
+  return scored
+end
+
+-- Those of dev of all pairs, one after another: with log-probabilities, then without.
+local function dev_scores(scored)
+  local all = {}
+  for _, kind in ipairs { "decoder", "text" } do
+    for _, pair in ipairs(PAIRS) do
+      local own = scored[pair].dev[kind]
+      table.move(own, 1, #own, #all + 1, all)
+    end
+  end
+  return all
+end
+
+local function reported(scored)
   local rows, report, metrics = { queue.CARD_HEAD }, {}, {}
   for _, pair in ipairs(PAIRS) do
     metrics[pair] = {}
-    for _, set in ipairs { "dev", "test20" } do
-      local text, decoder = queue.measure(model, data .. "/" .. pair, set, threads)
+    for _, set in ipairs(SETS) do
+      local text, decoder = queue.measure(scored[pair][set])
       rows[#rows + 1] = queue.card_row(pair .. " " .. set, text, decoder)
       report[#report + 1] = queue.report_line(pair, set, text, decoder)
       metrics[pair][set] = { text = text.pearson, decoder = decoder.pearson }
@@ -125,10 +149,10 @@ local function ship(output)
   local model <close> = rebuilt()
   local rows <close> = rows_of "dev"
   model:round(STORAGE)
-  local dev = calibrate.model(model, rows, threads)
-  dev.pearson, dev.rows = qe.pearson(evaluate.scores(model, rows, threads), rows:column "gold"), rows:rows()
-  local table_, report, metrics = measured(model, threads)
-  metrics.dev = dev
+  local scored = scored_by(model, threads)
+  local dev = calibrate.model(model, rows, threads, nil, dev_scores(scored))
+  local table_, report, metrics = reported(scored)
+  dev.rows, metrics.dev = rows:rows(), dev
   assert(model:describe { languages = "multilingual", metrics = metrics })
   model:set_licence(lines.text(here .. "/LICENSE"))
   local architecture, meaning = model:manifest().architecture, model:manifest().calibration.meaning

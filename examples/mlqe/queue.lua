@@ -78,12 +78,17 @@ local function figures(scores, gold)
            worst_decile_recall = qe.worst_decile_recall(scores, gold) }
 end
 
---- Figures of one set of a pair: text alone, and with the decoder's log-probabilities.
-function queue.measure(model, folder, set, threads)
+--- Scores of one set of a pair, { gold =, text =, decoder = }: by the text alone, and with log-probabilities.
+function queue.score(model, folder, set, threads)
   local rows <close> = assert(evaluate.read(folder, set))
   local texts <close> = evaluate.texts(rows)
-  local gold = rows:column "gold"
-  return figures(evaluate.scores(model, texts, threads), gold), figures(evaluate.scores(model, rows, threads), gold)
+  return { gold = rows:column "gold", text = evaluate.scores(model, texts, threads),
+           decoder = evaluate.scores(model, rows, threads) }
+end
+
+--- Figures of such scores: text alone, and with log-probabilities.
+function queue.measure(scored)
+  return figures(scored.text, scored.gold), figures(scored.decoder, scored.gold)
 end
 
 --- The head of a card's table of figures, and one row of it.

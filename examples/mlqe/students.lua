@@ -95,7 +95,7 @@ end
 local function measured(model, pair, threads)
   local rows, report = { queue.CARD_HEAD }, {}
   for _, set in ipairs { "dev", "test20" } do
-    local text, decoder = queue.measure(model, data .. "/" .. pair, set, threads)
+    local text, decoder = queue.measure(queue.score(model, data .. "/" .. pair, set, threads))
     rows[#rows + 1] = queue.card_row(set, text, decoder)
     report[#report + 1] = queue.report_line(pair, set, text, decoder)
   end

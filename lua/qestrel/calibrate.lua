@@ -156,13 +156,19 @@ end
 -- Scores of the rows as the model will give them: with log-probabilities, and also without where it can do so.
 local function all_scores(model, data, threads)
   model:prepare()
-  local z, copies = evaluate.scores(model, data, threads), 1
+  local z = evaluate.scores(model, data, threads)
   if model:decoder_inputs() > 0 and not model:decoder_needed() then
     local texts <close> = evaluate.texts(data)
     for _, score in ipairs(evaluate.scores(model, texts, threads)) do z[#z + 1] = score end
-    copies = 2
   end
-  return z, copies
+  return z
+end
+
+-- On the line; what the model will give differs in the last digits of single precision.
+local function moved(scores, slope, shift)
+  local z = {}
+  for i, score in ipairs(scores) do z[i] = slope * score + shift end
+  return z
 end
 
 local function repeated(list, copies)
@@ -174,17 +180,20 @@ end
 --- Describes in the manifest what the model's scores mean, as the rows of `data` (column gold, and perhaps mean: points
 -- of 100) show it.
 -- @param threshold (optional) from which human score on a translation is good
+-- @param scored (optional) the model's scores of the rows with scale 1 and shift 0; once more behind them without
+-- log-probabilities, if it can do without
 -- @return figures: calibration_error and coverage, of rows that were not fitted
-function calibrate.model(model, data, threads, threshold)
+function calibrate.model(model, data, threads, threshold, scored)
   local raw = { type = "z-score", direction = "higher is better", scale = 1.0, shift = 0.0 }
   assert(model:describe { score = raw })
-  local z, copies = all_scores(model, data, threads)
+  local z = scored or all_scores(model, data, threads)
+  local copies = #z // data:rows()
   local gold = repeated(data:column "gold", copies)
   local slope, shift = calibrate.line(z, gold)
   if slope then
     raw.scale, raw.shift = slope, shift
     assert(model:describe { score = raw })
-    z = all_scores(model, data, threads)
+    z = scored and moved(z, slope, shift) or all_scores(model, data, threads)
   end
   local good, meaning = good_ones(data, threshold)
   good = repeated(good, copies)
