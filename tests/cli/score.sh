@@ -117,3 +117,8 @@ grep -q 'different sources' log || fail "$(cat log)"
 if "$QESTREL" adapt -m model.qe --train=faults.tsv -o none.qe 2> log; then fail "no rating, no post-edit"; fi
 grep -q 'post_edit' log || fail "$(cat log)"
 [ ! -e few.qe ] && [ ! -e none.qe ] || fail "an archive after an error"
+
+# Whatever is shipped opens.
+for model in "$root"/models/*.qe; do
+  "$QESTREL" verify "$model" > /dev/null || fail "$model"
+done
