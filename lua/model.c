@@ -191,12 +191,12 @@ static int model_word_threshold(lua_State *L) {
   return push_known(L, qe_model_word_threshold(check_model(L, 1)));
 }
 
-/* model:script_fits(side, text) */
 static int model_word_vectors(lua_State *L) {
   lua_pushboolean(L, qe_model_word_vectors(check_model(L, 1)));
   return 1;
 }
 
+/* model:script_fits(side, text) */
 static int model_script_fits(lua_State *L) {
   static const char *const sides[] = { "source", "target", NULL };
   const int side = luaL_checkoption(L, 2, NULL, sides);

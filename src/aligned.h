@@ -13,10 +13,8 @@ enum { GAIN_PRIOR, GAIN_COSINE, GAINS };
 /* What is known of a word beside its embedding: the channels of the evidence, and its best cosine. */
 enum { WORD_CHANNELS = CHANNELS + 1, POOLINGS = 3 };
 
-enum {
-  ALIGNED_MOST_TOKENS = 1000, /* of a side: work grows with their product */
-  ALIGNED_WIDEST = 1024
-}; /* embedding */
+enum { ALIGNED_MOST_TOKENS = 1000 }; /* of a side: work grows with their product */
+enum { ALIGNED_WIDEST = 1024 };      /* embedding */
 
 static inline size_t aligned_window(const struct configuration *c) { /* numbers of a word and its neighbours */
   return (2 * c->aligned.window + 1) * c->aligned.embedding;

@@ -224,14 +224,6 @@ static bool adds_negation(qe_guards *guards) {
   return text != NEGATION_UNCLEAR && text != first;
 }
 
-static int main_script(const struct reading *text) {
-  int most = SCRIPT_NONE;
-  for (int script = 1; script < SCRIPTS; script++)
-    if (text->letters[script] > text->letters[most])
-      most = script;
-  return most;
-}
-
 /* The script of a word's first letter and how many letters, capitals and digits it has. */
 struct shape {
   int script;
@@ -319,7 +311,8 @@ static bool has_relative(const struct reading *reading, qe_text name) {
 }
 
 static bool adds_name(qe_guards *guards) {
-  if (!guards->known || guards->script == SCRIPT_NONE || main_script(&guards->candidate) != guards->script)
+  if (!guards->known || guards->script == SCRIPT_NONE ||
+      reading_main_script(guards->candidate.letters) != guards->script)
     return false;
   for (size_t i = 0; i < guards->name_count; i++)
     if (!has_relative(&guards->candidate, reading_folded(&guards->source, guards->names[i])))
@@ -385,7 +378,7 @@ static void prepare(qe_guards *guards) {
                                       .numbers = numerals_differing(source, first, NULL),
                                       .placeholders = guards->known ? different(source, first) : 0,
                                       .negation = negation_of(first, guards->languages[1]) };
-  guards->script = main_script(first);
+  guards->script = reading_main_script(first->letters);
   collect_names(guards);
 }
 

@@ -82,6 +82,8 @@ qe_text reading_folded(const struct reading *reading, size_t number); /* in lowe
 int reading_script(int32_t point);
 size_t reading_script_weight(int script);         /* what a letter counts beside those of other scripts */
 int reading_script_of_language(const char *code); /* SCRIPT_NONE for NULL, unknown ones and those with several */
+/* The one of most letters, by their counts; SCRIPT_NONE: there are none. */
+int reading_main_script(const size_t letters[SCRIPTS]);
 bool reading_is_language(const char *code, const char *name); /* "en" and "EN-gb" are "en" */
 void reading_sort(uint64_t *items, size_t count);
 qe_text reading_rest(const struct reading *reading, size_t number); /* that and all that follow, in lower case */

@@ -87,6 +87,14 @@ size_t reading_script_weight(int script) {
   return script == HAN ? IDEOGRAPH_WEIGHT : 1;
 }
 
+int reading_main_script(const size_t letters[SCRIPTS]) {
+  int most = SCRIPT_NONE; /* of which there are none */
+  for (int script = 1; script < SCRIPTS; script++)
+    if (letters[script] > letters[most])
+      most = script;
+  return most;
+}
+
 bool reading_is_language(const char *code, const char *name) {
   return code && (code[0] | 0x20) == name[0] && (code[1] | 0x20) == name[1] &&
          (code[2] == '\0' || code[2] == '-' || code[2] == '_');

@@ -22,20 +22,15 @@ const char *qe_reason_name(unsigned reason) {
 
 /* ---- script ---- */
 
-/* Of most letters, each worth what it says: an ideograph as much as a few others; SCRIPT_NONE: there are no letters. */
 static int main_script(qe_text text) {
   size_t letters[SCRIPTS] = { 0 };
-  int most = SCRIPT_NONE;
   for (size_t at = 0; at < text.size;) {
     int32_t point;
     at += utf8_decode(text.data + at, text.size - at, &point);
     const int script = point == UTF8_BAD ? SCRIPT_NONE : reading_script(point);
     letters[script] += script == SCRIPT_NONE ? 0 : reading_script_weight(script);
   }
-  for (int script = SCRIPT_NONE + 1; script < SCRIPTS; script++)
-    if (letters[script] > (most == SCRIPT_NONE ? 0 : letters[most]))
-      most = script;
-  return most;
+  return reading_main_script(letters);
 }
 
 int qe_model_script_fits(const qe_model *model, qe_side side, qe_text text) {

@@ -35,12 +35,10 @@ static float worst(const struct work *work, size_t *next, size_t count) {
   return bad;
 }
 
-static int tag_window(qe_scorer *scorer, const qe_pair *pair, struct found *found) {
-  float score;
+/* Of the pair, or window of one, that was scored last. */
+static int tag_scored(qe_scorer *scorer, const qe_pair *pair, struct found *found) {
   size_t next = 0;
   qe_text rest = pair->translation;
-  if (scorer_run(scorer, pair, 1, &score) != QE_OK)
-    return scorer->error.status;
   found->open &= rest.size > 0 && !text_is_white(rest.data[0]);
   for (qe_text token; text_next_token(&rest, &token);) {
     if (words_split(&scorer->token, token, SIZE_MAX) != QE_OK)
@@ -58,13 +56,13 @@ int qe_score_words(qe_scorer *scorer, const qe_pair *pair, float *bad, size_t ro
   *count = 0;
   if (!isfinite(qe_model_word_threshold(scorer->model)))
     return error_set(&scorer->error, QE_USE, "score words: the model has no head for words");
-  if (qe_score(scorer, pair, 1, &score) != QE_OK)
-    return scorer->error.status;
-  const size_t windows = scorer->windows.count > 0 ? scorer->windows.count : 1;
   scorer->wants_words = true;
-  for (size_t i = 0; i < windows && scorer->error.status == QE_OK; i++) {
-    const qe_pair window = scorer->windows.count == 0 ? *pair : scorer->windows.pairs[i];
-    tag_window(scorer, &window, &found);
+  if (qe_score(scorer, pair, 1, &score) == QE_OK && scorer->windows.count == 0)
+    tag_scored(scorer, pair, &found);
+  for (size_t i = 0; i < scorer->windows.count && scorer->error.status == QE_OK; i++) {
+    const qe_pair window = scorer->windows.pairs[i];
+    if (scorer_run(scorer, &window, 1, &score) == QE_OK)
+      tag_scored(scorer, &window, &found);
   }
   scorer->wants_words = false;
   *count = found.count;

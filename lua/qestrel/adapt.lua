@@ -184,12 +184,14 @@ function adapt.run(request)
   local calibrated = original:copy()
   report.dev = calibrate.model(calibrated, parts.dev, threads, tonumber(request.good))
   report.calibrated = measured(calibrated, parts.held_out, threads)
-  local tuned, why = trained(original, parts, request)
-  if not tuned then return nil, why end
+  local tuned, metrics = trained(original, parts, request) -- which calibrates on dev, too
+  if not tuned then return nil, metrics end
   report.trained = measured(tuned, parts.dev, threads).pearson > measured(calibrated, parts.dev, threads).pearson
   local model = report.trained and tuned or calibrated
-  report.after = measured(model, parts.held_out, threads)
-  if report.trained then report.dev = calibrate.model(model, parts.dev, threads, tonumber(request.good)) end
+  report.after = report.trained and measured(tuned, parts.held_out, threads) or report.calibrated
+  if report.trained then
+    report.dev = { calibration_error = metrics.calibration_error, coverage = metrics.coverage }
+  end
   described(model, original, parts, report)
   local ok
   ok, problem = model:save(request.output)
