@@ -133,6 +133,27 @@ static int model_set_licence(lua_State *L) {
   return model_status(L, model, qe_model_set_licence(model, text));
 }
 
+static int model_set_context(lua_State *L) {
+  qe_model *model = check_model(L, 1), *encoder = check_model(L, 2);
+  return model_status(L, model, qe_model_set_context(model, encoder));
+}
+
+enum { MOST_MEMBERS = 64 };
+
+static int model_family(lua_State *L) {
+  qe_model *members[MOST_MEMBERS];
+  luaL_checktype(L, 1, LUA_TTABLE);
+  const lua_Unsigned count = lua_rawlen(L, 1);
+  luaL_argcheck(L, count >= 1 && count <= MOST_MEMBERS, 1, "expected 1 to 64 models");
+  for (lua_Unsigned i = 0; i < count; i++) {
+    lua_rawgeti(L, 1, (lua_Integer)i + 1);
+    members[i] = check_model(L, -1);
+    lua_pop(L, 1);
+  }
+  qe_model *model = push_model(L)->object;
+  return made_model(L, model, qe_model_create_family(model, members, (size_t)count));
+}
+
 static int model_set_golden(lua_State *L) {
   size_t count;
   const qe_pair *pairs = check_pairs(L, 2, &count);
@@ -322,13 +343,13 @@ void open_model(lua_State *L) {
                                       { "word_threshold", model_word_threshold },
                                       { "script_fits", model_script_fits },
                                       { "word_vectors", model_word_vectors },
+                                      { "set_context", model_set_context },
                                       { NULL, NULL } };
   static const luaL_Reg pass_methods[] = { { "tap", pass_tap }, { NULL, NULL } };
-  static const luaL_Reg functions[] = { { "model", model_new },
-                                        { "open", model_open },
-                                        { "open_memory", model_open_memory },
-                                        { "import", model_import },
-                                        { NULL, NULL } };
+  static const luaL_Reg functions[] = {
+    { "model", model_new },     { "open", model_open },     { "open_memory", model_open_memory },
+    { "import", model_import }, { "family", model_family }, { NULL, NULL }
+  };
   box_register(L, &model_kind, box_close, methods, NULL);
   kind_register(L, PASS, pass_methods, NULL);
   luaL_setfuncs(L, functions, 0);

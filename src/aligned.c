@@ -1,5 +1,6 @@
 /*
-** aligned.c - a student that aligns, on a tape. Per side: embeddings of words (means of hashed n-grams), moved by what
+** aligned.c - a student that aligns, on a tape. Per side: embeddings of words (means of hashed n-grams, or states of an
+** encoder that reads them in context and does not learn), moved by what
 ** stands beside them (a residual of two linear layers over a window of words), and what counted text says of each word
 ** (evidence.h) -> linear, ReLU. Each word of one side looks at all words of the other: logits are
 ** learned products of states, plus a lexicon's prior and the cosine of the embeddings, each with a learned gain. A word
@@ -17,18 +18,18 @@ static const char *const tap_names[] = {
   "score",          "logits",        "pooled",      "inputs",          "source.embedding",
   "source.context", "source.states", "source.seen", "source.compared", "target.embedding",
   "target.context", "target.states", "target.seen", "target.compared", "alignment",
-  "words",
+  "words",          "source.read",   "target.read",
 };
 enum { TAPS = sizeof tap_names / sizeof *tap_names };
 enum { TAP_EMBEDDING, TAP_CONTEXT, TAP_STATES, TAP_SEEN, TAP_COMPARED, SIDE_TAPS };
-enum { TAP_ALIGNMENT = TAP_OWN + 2 * SIDE_TAPS, TAP_WORDS };
+enum { TAP_ALIGNMENT = TAP_OWN + 2 * SIDE_TAPS, TAP_WORDS, TAP_READ };
 
 /* ---- parameters ---- */
 
 static int add_side(qe_model *model, const char *side, size_t rows) {
   const struct configuration *c = &model->configuration;
   const size_t embedding = c->aligned.embedding, states = c->aligned.states, comparison = c->aligned.comparison;
-  if (architecture_add(model, side, "embedding", rows, embedding, 1) != QE_OK ||
+  if (architecture_add(model, side, "embedding", rows, embedding, !aligned_in_context(c)) != QE_OK ||
       architecture_add(model, side, "mix", aligned_window(c), embedding, 0) != QE_OK ||
       architecture_add(model, side, "mix_bias", 1, embedding, 0) != QE_OK ||
       architecture_add(model, side, "turn", embedding, embedding, 0) != QE_OK ||
@@ -43,18 +44,21 @@ static int add_side(qe_model *model, const char *side, size_t rows) {
 static int parameters(qe_model *model) {
   const struct configuration *c = &model->configuration;
   const size_t states = c->aligned.states, hidden = c->aligned.hidden;
-  if (add_side(model, "source", model->vocabulary[0].rows) != QE_OK ||
-      add_side(model, "target", model->vocabulary[1].rows) != QE_OK ||
+  if (add_side(model, "source", aligned_embedding_rows(c, 0)) != QE_OK ||
+      add_side(model, "target", aligned_embedding_rows(c, 1)) != QE_OK ||
       architecture_add(model, "alignment", "query", states, states, 0) != QE_OK ||
       architecture_add(model, "alignment", "gain", 1, GAINS, 0) != QE_OK ||
       architecture_add(model, "hidden", "weight", aligned_pooled(c), hidden, 0) != QE_OK ||
       architecture_add(model, "hidden", "bias", 1, hidden, 0) != QE_OK)
     return model->error.status;
-  if (head_parameters(model, hidden) != QE_OK || !c->aligned.words)
+  if (head_parameters(model, hidden) != QE_OK ||
+      (c->aligned.words && (architecture_add(model, "words", "weight", c->aligned.comparison, 1, 0) != QE_OK ||
+                            architecture_add(model, "words", "bias", 1, 1, 0) != QE_OK)))
     return model->error.status;
-  if (architecture_add(model, "words", "weight", c->aligned.comparison, 1, 0) != QE_OK)
-    return model->error.status;
-  return architecture_add(model, "words", "bias", 1, 1, 0);
+  for (size_t side = 0; side < SIDES && aligned_in_context(c); side++)
+    if (architecture_add(model, side_names[side], "center", 1, c->aligned.embedding, 0) != QE_OK)
+      return model->error.status;
+  return QE_OK;
 }
 
 static size_t words_weight(const qe_model *model) {
@@ -91,7 +95,7 @@ static void start(qe_model *model, qe_rng *rng) {
 }
 
 static size_t least_cells(const struct configuration *c) {
-  return (c->vocabulary[0].rows + (size_t)c->vocabulary[1].rows) * c->aligned.embedding +
+  return (aligned_embedding_rows(c, 0) + aligned_embedding_rows(c, 1)) * c->aligned.embedding +
          2 * (aligned_window(c) + c->aligned.embedding) * c->aligned.embedding +
          2 * (aligned_state_inputs(c) * c->aligned.states + aligned_compare_inputs(c) * c->aligned.comparison) +
          c->aligned.states * c->aligned.states + aligned_pooled(c) * c->aligned.hidden;
@@ -99,9 +103,24 @@ static size_t least_cells(const struct configuration *c) {
 
 /* ---- configuration ---- */
 
-static const char *const keys[] = { "embedding", "window",          "states", "comparison",
-                                    "hidden",    "decoder_dropout", "words",  CONFIGURATION_WORD_KEYS,
+static const char *const keys[] = { "embedding",   "window",        "states",
+                                    "comparison",  "hidden",        "decoder_dropout",
+                                    "words",       "context_layer", "context_width",
+                                    "least_count", "least_link",    CONFIGURATION_WORD_KEYS,
                                     NULL };
+
+static int read_context(struct configuration *c, const json_t *object, struct error *error) {
+  if (configuration_size(object, "context_layer", 0, ENCODER_MOST_LAYERS, &c->aligned.context_layer, error) !=
+          QE_OK ||
+      configuration_size(object, "context_width", 1, CONTEXT_WIDEST, &c->aligned.context_width, error) != QE_OK)
+    return error->status;
+  if ((c->aligned.context_layer > 0) != (c->aligned.context_width > 0))
+    return error_set(error, QE_FORMAT, "architecture: one of \"context_layer\" and \"context_width\" is missing");
+  if (aligned_in_context(c) && (json_object_get(object, "source") || json_object_get(object, "target")))
+    return error_set(error, QE_FORMAT,
+                     "architecture: words that are read in context have no \"source\" or \"target\"");
+  return QE_OK;
+}
 
 static int parse(struct configuration *c, const json_t *object, struct error *error) {
   if (configuration_size(object, "embedding", 1, ALIGNED_WIDEST, &c->aligned.embedding, error) != QE_OK ||
@@ -109,12 +128,16 @@ static int parse(struct configuration *c, const json_t *object, struct error *er
       configuration_size(object, "states", 1, 1024, &c->aligned.states, error) != QE_OK ||
       configuration_size(object, "comparison", 1, 1024, &c->aligned.comparison, error) != QE_OK ||
       configuration_size(object, "hidden", 1, 1024, &c->aligned.hidden, error) != QE_OK ||
+      configuration_size(object, "least_count", 1, 255, &c->aligned.least_count, error) != QE_OK ||
+      configuration_size(object, "least_link", 1, LEVELS, &c->aligned.least_link, error) != QE_OK ||
       configuration_share(object, "decoder_dropout", &c->aligned.decoder_dropout, error) != QE_OK)
     return error->status;
   const json_t *words = json_object_get(object, "words");
   if (words && !json_is_boolean(words))
     return error_set(error, QE_FORMAT, "architecture: \"words\" is neither true nor false");
   c->aligned.words = json_is_true(words);
+  if (read_context(c, object, error) != QE_OK)
+    return error->status;
   if (c->max_tokens > ALIGNED_MOST_TOKENS)
     return error_set(error, QE_FORMAT, "architecture: max_tokens %zu, of this kind at most %d", c->max_tokens,
                      ALIGNED_MOST_TOKENS);
@@ -135,8 +158,18 @@ static int dump(const struct configuration *c, json_t *object) {
     failed |= json_object_set_new(object, sizes[i].key, json_integer((json_int_t)sizes[i].value));
   if (c->aligned.words)
     failed |= json_object_set_new(object, "words", json_true());
-  return failed | json_object_set_new(object, "decoder_dropout", json_real(c->aligned.decoder_dropout)) |
-         configuration_dump_words(c, object);
+  if (c->aligned.least_count > 1)
+    failed |= json_object_set_new(object, "least_count", json_integer((json_int_t)c->aligned.least_count));
+  if (c->aligned.least_link > 1)
+    failed |= json_object_set_new(object, "least_link", json_integer((json_int_t)c->aligned.least_link));
+  failed |= json_object_set_new(object, "decoder_dropout", json_real(c->aligned.decoder_dropout)) |
+            configuration_dump_words(c, object);
+  if (!aligned_in_context(c))
+    return failed;
+  json_object_del(object, "source");
+  json_object_del(object, "target");
+  return failed | json_object_set_new(object, "context_layer", json_integer((json_int_t)c->aligned.context_layer)) |
+         json_object_set_new(object, "context_width", json_integer((json_int_t)c->aligned.context_width));
 }
 
 /* ---- evidence, as constants ---- */
@@ -212,6 +245,58 @@ static bool find(const struct shard *shard, const qe_segments words[2], struct f
   return true;
 }
 
+/* ---- words in context, as constants ---- */
+
+struct gathering {
+  qe_real *next[SIDES], *end[SIDES];
+  size_t width;
+};
+
+static int gather_words(void *owner, size_t number, const struct context_words *words) {
+  struct gathering *g = owner;
+  (void)number;
+  for (size_t side = 0; side < SIDES; side++)
+    for (size_t i = 0; i < words->count[side] && g->next[side] < g->end[side]; i++)
+      g->next[side] = copy_reals(g->next[side], words->states[side] + i * words->stride, g->width);
+  return QE_OK;
+}
+
+static int read_pairs(const struct shard *shard, struct gathering *g) {
+  struct context_work *work = context_work_new(shard->model->context);
+  qe_pair *pairs = memory_new(shard->count + 1, sizeof *pairs);
+  int status = work && pairs ? QE_OK : QE_MEMORY;
+  for (size_t i = 0; status == QE_OK && i < shard->count; i++)
+    pairs[i] = qe_dataset_pair(shard->data, shard->rows[i]);
+  if (status == QE_OK)
+    status = context_read(work, kernel_choose(NULL), pairs, 0, shard->count, shard->model->configuration.max_tokens,
+                          gather_words, g);
+  memory_free(pairs);
+  context_work_free(work);
+  return status;
+}
+
+static bool read_in_context(struct shard *shard, const qe_segments words[SIDES]) {
+  struct gathering g = { .width = shard->model->configuration.aligned.context_width };
+  qe_real *states[SIDES];
+  size_t count[SIDES];
+  if (!shard->model->context)
+    return tape_fail(shard->tape, QE_USE, "forward: words are read in context, but the model has no encoder").tape;
+  for (size_t side = 0; side < SIDES; side++) {
+    count[side] = words[side].offset[shard->count];
+    states[side] = g.next[side] = tape_alloc(shard->tape, count[side] * g.width, sizeof(qe_real));
+    if (!states[side])
+      return false;
+    g.end[side] = states[side] + count[side] * g.width;
+  }
+  if (read_pairs(shard, &g) != QE_OK) {
+    error_memory(tape_error(shard->tape));
+    return false;
+  }
+  for (size_t side = 0; side < SIDES; side++)
+    shard->taps[TAP_READ + side] = qe_constant(shard->tape, count[side], g.width, states[side]);
+  return true;
+}
+
 /* ---- forward ---- */
 
 static qe_tensor parameter(const struct shard *shard, size_t number) {
@@ -241,10 +326,20 @@ static qe_tensor move(const struct shard *shard, size_t side, qe_tensor x, qe_se
                              parameter(shard, side * SIDE_MATRICES + TURN), QE_NN));
 }
 
+/* Of one side, as a leaf: what the encoder made of its words. */
+static qe_tensor embedded(const struct shard *shard, size_t side) {
+  if (!aligned_in_context(&shard->model->configuration) || shard->given[side].tape)
+    return words_embed(shard, side, side * SIDE_MATRICES + EMBEDDING);
+  char name[MOST_TAP_NAME];
+  snprintf(name, sizeof name, "%s.center", side_names[side]);
+  return qe_add(qe_matmul(shard->taps[TAP_READ + side], parameter(shard, side * SIDE_MATRICES + EMBEDDING), QE_NN),
+                parameter(shard, (size_t)qe_params_find(shard->model->params, name)));
+}
+
 static void make_states(struct shard *shard, struct sides *s, const struct found *found) {
   for (size_t side = 0; side < 2; side++) {
     qe_tensor *taps = shard->taps + TAP_OWN + side * SIDE_TAPS;
-    taps[TAP_EMBEDDING] = words_embed(shard, side, side * SIDE_MATRICES + EMBEDDING);
+    taps[TAP_EMBEDDING] = embedded(shard, side);
     taps[TAP_CONTEXT] = move(shard, side, taps[TAP_EMBEDDING], s->words[side]);
     s->direction[side] = qe_unit(taps[TAP_CONTEXT]);
   }
@@ -298,7 +393,9 @@ static void forward(struct shard *shard) {
   struct found found;
   qe_tensor pooled[2 * POOLINGS + 3];
   size_t parts = 2 * POOLINGS + 1;
-  if (!find(shard, s.words, &found))
+  const bool reads =
+      aligned_in_context(&shard->model->configuration) && !(shard->given[0].tape && shard->given[1].tape);
+  if (!find(shard, s.words, &found) || (reads && !read_in_context(shard, s.words)))
     return;
   make_states(shard, &s, &found);
   const qe_tensor logits = shard->taps[TAP_ALIGNMENT] = align(shard, &s, &found);
@@ -327,7 +424,9 @@ static bool tags_words(const struct configuration *configuration) {
 }
 
 static bool tap_name(const struct configuration *configuration, size_t number, char name[MOST_TAP_NAME]) {
-  const size_t taps = configuration->aligned.words ? TAPS : TAPS - 1;
+  const size_t taps = aligned_in_context(configuration) ? TAPS
+                      : configuration->aligned.words    ? TAP_READ
+                                                        : TAP_WORDS;
   if (number < taps)
     snprintf(name, MOST_TAP_NAME, "%s", tap_names[number]);
   return number < taps;
@@ -347,7 +446,9 @@ const struct architecture aligned_student = {
                              .states = 96,
                              .comparison = 48,
                              .hidden = 48,
-                             .decoder_dropout = .5 } },
+                             .decoder_dropout = .5,
+                             .least_count = 1,
+                             .least_link = 1 } },
   .keys = keys,
   .parse = parse,
   .dump = dump,

@@ -4,6 +4,7 @@
 #ifndef QE_ALIGNED_H
 #define QE_ALIGNED_H
 #include "architecture.h"
+#include "context.h"
 
 /* Matrices in the order in which they are added: of both sides, then of the pair; then the head (head.c). */
 enum { EMBEDDING, MIX, MIX_BIAS, TURN, STATE, STATE_BIAS, COMPARE, COMPARE_BIAS, POOL, SIDE_MATRICES };
@@ -15,6 +16,16 @@ enum { WORD_CHANNELS = CHANNELS + 1, POOLINGS = 3 };
 
 enum { ALIGNED_MOST_TOKENS = 1000 }; /* of a side: work grows with their product */
 enum { ALIGNED_WIDEST = 1024 };      /* embedding */
+
+/* Words have no embeddings of their own but states of an encoder, turned by EMBEDDING and moved by a center. */
+static inline bool aligned_in_context(const struct configuration *c) {
+  return c->aligned.context_layer > 0;
+}
+static inline size_t aligned_embedding_rows(const struct configuration *c, size_t side) {
+  return aligned_in_context(c) ? c->aligned.context_width : c->vocabulary[side].rows;
+}
+
+static const char *const side_names[SIDES] = { "source", "target" };
 
 static inline size_t aligned_window(const struct configuration *c) { /* numbers of a word and its neighbours */
   return (2 * c->aligned.window + 1) * c->aligned.embedding;
@@ -33,7 +44,7 @@ static inline size_t aligned_pooled(const struct configuration *c) {
 /* ---- scoring without a tape ---- */
 struct aligned_side {
   const struct vocabulary *vocabulary;
-  float *embedding;              /* rows x wide */
+  float *embedding, *center;     /* rows x wide, as panels where words are read in context; there, one row */
   float *mix, *mix_bias, *turn;  /* panels */
   float *state, *state_bias;     /* panels; */
   float *compare, *compare_bias; /* panels */
@@ -45,10 +56,12 @@ struct aligned_shape {
   size_t wide, state_wide, compare_wide, hidden_wide, outputs;         /* padded */
   size_t state_stride, compare_stride;                                 /* of rows of inputs */
   size_t words;                                                        /* 1: it has a head for them */
+  size_t context; /* width of the states that words are made of; 0: they have embeddings */
 };
 struct aligned_scoring {
   struct scoring base;
   void *block;
+  struct context *context; /* NULL: words have embeddings */
   struct aligned_shape shape;
   struct aligned_side side[SIDES];
   float *query; /* panels */
@@ -67,6 +80,9 @@ void aligned_work_free(struct work *work);
 size_t aligned_vector_width(const struct scoring *scoring);
 void aligned_vectors(const struct scoring *scoring, const struct kernel *kernel, const struct words *words,
                      float *out);
+/* A pair whose words were read already; what the encoder says of it stands in the scores. */
+int aligned_score_read(struct work *work, const qe_scorer *scorer, size_t number,
+                       const struct context_words *words);
 void aligned_score(qe_scorer *scorer, struct work *work, size_t first, size_t end);
 
 #endif

@@ -4,7 +4,8 @@
 #include "aligned.h"
 
 static void side_layout(const struct aligned_shape *s, struct aligned_side *side, struct room *room) {
-  side->embedding = room_take(room, side->vocabulary->rows, s->wide);
+  side->embedding = room_take(room, s->context ? s->context : side->vocabulary->rows, s->wide);
+  side->center = room_take(room, s->context ? 1 : 0, s->wide);
   side->mix = room_take(room, (2 * s->window + 1) * s->embedding, s->wide);
   side->mix_bias = room_take(room, 1, s->wide);
   side->turn = room_take(room, s->embedding, s->wide);
@@ -34,8 +35,17 @@ static const qe_real *matrix(qe_model *model, size_t number) {
   return qe_params_matrix(model->params, number);
 }
 
+static void fold_words(const struct aligned_shape *s, struct aligned_side *side, qe_model *model, size_t number) {
+  const qe_real *embedding = matrix(model, number * SIDE_MATRICES + EMBEDDING);
+  if (!s->context) {
+    room_copy(side->embedding, s->wide, embedding, side->vocabulary->rows, s->embedding);
+    return;
+  }
+  room_panels(side->embedding, embedding, s->context, s->embedding);
+  room_copy(side->center, 0, architecture_matrix(model, side_names[number], "center"), 1, s->embedding);
+}
+
 static void fold_side(const struct aligned_shape *s, struct aligned_side *side, qe_model *model, size_t first) {
-  room_copy(side->embedding, s->wide, matrix(model, first + EMBEDDING), side->vocabulary->rows, s->embedding);
   room_panels(side->mix, matrix(model, first + MIX), (2 * s->window + 1) * s->embedding, s->embedding);
   room_copy(side->mix_bias, 0, matrix(model, first + MIX_BIAS), 1, s->embedding);
   room_panels(side->turn, matrix(model, first + TURN), s->embedding, s->embedding);
@@ -48,6 +58,8 @@ static void fold_side(const struct aligned_shape *s, struct aligned_side *side, 
 
 static int fold(struct aligned_scoring *scoring, qe_model *model) {
   const struct aligned_shape *s = &scoring->shape;
+  for (size_t side = 0; side < SIDES; side++)
+    fold_words(s, &scoring->side[side], model, side);
   for (size_t side = 0; side < SIDES; side++)
     fold_side(s, &scoring->side[side], model, side * SIDE_MATRICES);
   room_panels(scoring->query, matrix(model, QUERY), s->states, s->states);
@@ -64,6 +76,7 @@ static int fold(struct aligned_scoring *scoring, qe_model *model) {
 
 void aligned_scoring_free(struct scoring *base) {
   struct aligned_scoring *scoring = (struct aligned_scoring *)base;
+  context_release(scoring->context);
   memory_free(scoring->block);
   memory_free(scoring);
 }
@@ -78,6 +91,7 @@ static struct aligned_shape shape_of(const struct configuration *c) {
                                  .bins = c->bins,
                                  .decoder = c->decoder_inputs,
                                  .words = c->aligned.words,
+                                 .context = aligned_in_context(c) ? c->aligned.context_width : 0,
                                  .wide = wide,
                                  .state_wide = padded(c->aligned.states),
                                  .compare_wide = padded(c->aligned.comparison),
@@ -89,12 +103,17 @@ static struct aligned_shape shape_of(const struct configuration *c) {
 }
 
 struct scoring *aligned_fold(qe_model *model) {
+  if (aligned_in_context(&model->configuration) && !model->context) {
+    error_set(&model->error, QE_USE, "the model reads words in context but has no encoder (qe_model_set_context)");
+    return NULL;
+  }
   struct aligned_scoring *scoring = memory_new(1, sizeof *scoring);
   if (!scoring) {
     error_memory(&model->error);
     return NULL;
   }
   scoring->shape = shape_of(&model->configuration);
+  scoring->context = context_hold(model->context);
   for (size_t side = 0; side < SIDES; side++)
     scoring->side[side].vocabulary = &model->vocabulary[side];
   scoring->block = room_lay(scoring, layout);

@@ -11,6 +11,8 @@ struct aligned_work {
   struct aligned_shape shape; /* that the arrays have room for */
   struct words words[SIDES];
   struct evidence_pair evidence;
+  struct context_work *context;     /* NULL: words have embeddings, or none was read yet */
+  const struct context_words *read; /* of the pair that is scored */
   void *fixed_block, *tokens_block;
   size_t tokens; /* of a side, that there is room for */
   float *direction[SIDES], *inputs[SIDES], *states[SIDES],
@@ -64,6 +66,7 @@ void aligned_work_free(struct work *base) {
   for (size_t side = 0; side < SIDES; side++)
     words_free(&work->words[side]);
   evidence_pair_free(&work->evidence);
+  context_work_free(work->context);
   memory_free(work->fixed_block);
   memory_free(work->tokens_block);
   memory_free(work);
@@ -81,9 +84,11 @@ struct work *aligned_work_new(const struct scoring *scoring) {
   return NULL;
 }
 
-bool aligned_work_fits(const struct work *work, const struct scoring *scoring) {
-  return memcmp(&((const struct aligned_work *)work)->shape, &((const struct aligned_scoring *)scoring)->shape,
-                sizeof(struct aligned_shape)) == 0;
+bool aligned_work_fits(const struct work *base, const struct scoring *scoring) {
+  const struct aligned_work *work = (const struct aligned_work *)base;
+  const struct aligned_scoring *wanted = (const struct aligned_scoring *)scoring;
+  return memcmp(&work->shape, &wanted->shape, sizeof work->shape) == 0 &&
+         (!work->context || context_work_fits(work->context, wanted->context));
 }
 
 static bool reserve(struct aligned_work *work, size_t tokens) {
@@ -118,6 +123,15 @@ static void embed_word(const struct aligned_scoring *scoring, const struct kerne
   kernel->mean(scoring->side[side].embedding, scoring->shape.wide, ids, count, mean);
 }
 
+/* What words are where they are read in context: their states, turned and moved. */
+static void turn_states(const struct step *step, size_t side) {
+  struct aligned_work *work = step->work;
+  const struct aligned_side *weights = &step->scoring->side[side];
+  const size_t wide = step->scoring->shape.wide;
+  step->kernel->product(step->count[side], step->scoring->shape.context, wide, work->read->states[side],
+                        work->read->stride, weights->embedding, weights->center, work->turned, wide);
+}
+
 /* Embeddings of a text's words, one after another, zeros where a window reaches over its ends. */
 static void embed(const struct step *step, size_t side) {
   struct aligned_work *work = step->work;
@@ -125,9 +139,13 @@ static void embed(const struct step *step, size_t side) {
   const struct words *words = &work->words[side];
   const size_t edge = s->window * s->embedding;
   memset(work->line, 0, edge * sizeof *work->line);
+  if (s->context)
+    turn_states(step, side);
   for (size_t i = 0; i < words->count; i++) {
-    embed_word(step->scoring, step->kernel, side, words, i, work->mean);
-    memcpy(work->line + edge + i * s->embedding, work->mean, s->embedding * sizeof *work->mean);
+    if (!s->context)
+      embed_word(step->scoring, step->kernel, side, words, i, work->mean);
+    const float *word = s->context ? work->turned + i * s->wide : work->mean;
+    memcpy(work->line + edge + i * s->embedding, word, s->embedding * sizeof *word);
   }
   memset(work->line + edge + words->count * s->embedding, 0, edge * sizeof *work->line);
 }
@@ -299,6 +317,7 @@ static void tag_words(const struct step *step) {
   work->base.words = count;
 }
 
+/* The student's own score, before it is scaled. */
 static float finish(const struct step *step, const qe_scorer *scorer, const qe_pair *pair) {
   struct aligned_work *work = step->work;
   const struct aligned_scoring *scoring = step->scoring;
@@ -317,7 +336,7 @@ static float finish(const struct step *step, const qe_scorer *scorer, const qe_p
     memcpy(work->hidden + s->hidden, work->pooled + inputs + EVIDENCE_FEATURES, s->decoder * sizeof *work->hidden);
   step->kernel->affine(1, s->hidden + s->decoder, s->outputs, work->hidden, 0, scoring->head, scoring->head_bias,
                        work->out);
-  return scorer->model->shift + scorer->model->scale * step->kernel->score(s->bins, work->out);
+  return step->kernel->score(s->bins, work->out);
 }
 
 static int score_pair(struct aligned_work *work, const qe_scorer *scorer, size_t number) {
@@ -327,7 +346,7 @@ static int score_pair(struct aligned_work *work, const qe_scorer *scorer, size_t
   for (size_t side = 0; status == QE_OK && side < SIDES; side++) {
     status = words_split(&work->words[side], pair_side(pair, side), scorer->model->configuration.max_tokens);
     step.count[side] = work->words[side].count;
-    scorer->cut[number] += work->words[side].truncated;
+    scorer->cut[number] += work->read ? work->read->truncated[side] : work->words[side].truncated;
   }
   if (status == QE_OK && !reserve(work, step.count[0] > step.count[1] ? step.count[0] : step.count[1]))
     status = QE_MEMORY;
@@ -351,12 +370,56 @@ static int score_pair(struct aligned_work *work, const qe_scorer *scorer, size_t
   }
   if (scorer->wants_words)
     tag_words(&step);
-  scorer->scores[number] = finish(&step, scorer, pair);
+  const qe_model *model = scorer->model;
+  const float own = finish(&step, scorer, pair);
+  const float said = work->read ? model->context_weight * scorer->scores[number] : 0.0f;
+  scorer->scores[number] = model->shift + model->scale * (own + said);
   return QE_OK;
+}
+
+/* ---- words in context ---- */
+
+struct reader {
+  struct aligned_work *work;
+  const qe_scorer *scorer;
+};
+
+int aligned_score_read(struct work *base, const qe_scorer *scorer, size_t number,
+                       const struct context_words *words) {
+  struct aligned_work *work = (struct aligned_work *)base;
+  work->read = words;
+  const int status = score_pair(work, scorer, number);
+  work->read = NULL;
+  return status;
+}
+
+static int score_read(void *owner, size_t number, const struct context_words *words) {
+  const struct reader *reader = owner;
+  return aligned_score_read(&reader->work->base, reader->scorer, number, words);
+}
+
+/* What the encoder says stands in the scores until the student's are added. */
+static int score_in_context(struct aligned_work *work, qe_scorer *scorer, size_t first, size_t end) {
+  const qe_model *model = scorer->model;
+  struct reader reader = { work, scorer };
+  int status = QE_OK;
+  if (!work->context && !(work->context = context_work_new(model->context)))
+    return QE_MEMORY;
+  if (model->context_weight > 0)
+    status = context_score(work->context, scorer->kernel, scorer->pairs, first, end, scorer->scores);
+  else
+    memset(scorer->scores + first, 0, (end - first) * sizeof *scorer->scores);
+  return status != QE_OK ? status
+                         : context_read(work->context, scorer->kernel, scorer->pairs, first, end,
+                                        model->configuration.max_tokens, score_read, &reader);
 }
 
 void aligned_score(qe_scorer *scorer, struct work *base, size_t first, size_t end) {
   struct aligned_work *work = (struct aligned_work *)base;
+  if (work->shape.context > 0) {
+    base->status = score_in_context(work, scorer, first, end);
+    return;
+  }
   for (size_t i = first; i < end && base->status == QE_OK; i++)
     base->status = score_pair(work, scorer, i);
 }
@@ -364,7 +427,8 @@ void aligned_score(qe_scorer *scorer, struct work *base, size_t first, size_t en
 /* ---- word vectors ---- */
 
 size_t aligned_vector_width(const struct scoring *base) {
-  return ((const struct aligned_scoring *)base)->shape.wide;
+  const struct aligned_scoring *scoring = (const struct aligned_scoring *)base;
+  return scoring->context ? 0 : scoring->shape.wide;
 }
 
 void aligned_vectors(const struct scoring *base, const struct kernel *kernel, const struct words *words,

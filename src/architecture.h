@@ -65,7 +65,7 @@ struct architecture {
                   float *out);
   score_pairs *score, *score_list; /* the latter knows that candidates of one source stand together */
 };
-extern const struct architecture birnn, encoder, aligned_student;
+extern const struct architecture birnn, encoder, aligned_student, family_of_students;
 
 /* ---- head.c: from what a model found out to a score, on a tape ---- */
 int head_parameters(qe_model *model, size_t inputs); /* adds head.weight and head.bias */

@@ -10,9 +10,10 @@ enum { ARCHITECTURE_REVISION = 1, TEXT_REVISION = 1 };
 
 static const char *const kind_names[] = { "words", "ngrams" };
 
-static const struct architecture *const architectures[] = { &birnn, &encoder, &aligned_student };
+static const struct architecture *const architectures[] = { &birnn, &encoder, &aligned_student,
+                                                            &family_of_students };
 enum { ARCHITECTURES = sizeof architectures / sizeof *architectures };
-#define ARCHITECTURE_NAMES "\"birnn\", \"encoder\" or \"aligned\""
+#define ARCHITECTURE_NAMES "\"birnn\", \"encoder\", \"aligned\" or \"family\""
 
 /* Sizes are bounded so that no archive can ask for more than the machine is likely to have. */
 int configuration_size(const json_t *object, const char *key, size_t low, size_t high, size_t *value,

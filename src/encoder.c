@@ -410,13 +410,22 @@ static qe_tensor linear(const struct shard *shard, qe_tensor x, size_t weight) {
   return qe_add(qe_matmul(x, parameter(shard, weight), QE_NN), parameter(shard, weight + 1));
 }
 
-/* The same by weight `matrix` of a layer, with what its adapter adds. */
+/* A parameter that does not learn. */
+static qe_tensor still(const struct shard *shard, size_t number) {
+  const int recording = qe_tape_recording(shard->tape, 0);
+  const qe_tensor x = parameter(shard, number);
+  qe_tape_recording(shard->tape, recording);
+  return x;
+}
+
+/* The same by weight `matrix` of a layer. Where there is an adapter it learns what is added, in place of the weight. */
 static qe_tensor adapted_linear(const struct shard *shard, qe_tensor x, size_t layer, size_t matrix) {
-  qe_tensor y = linear(shard, x, encoder_layer(layer) + matrix);
+  const size_t weight = encoder_layer(layer) + matrix;
   if (shard->model->configuration.encoder.rank == 0)
-    return y;
+    return linear(shard, x, weight);
   const size_t down = encoder_adapters(shard->model, layer) + ADAPTER_SIDES * encoder_adapted(matrix);
-  return qe_add(y, qe_matmul(qe_matmul(x, parameter(shard, down), QE_NN), parameter(shard, down + UP), QE_NN));
+  const qe_tensor own = qe_add(qe_matmul(x, still(shard, weight), QE_NN), parameter(shard, weight + 1));
+  return qe_add(own, qe_matmul(qe_matmul(x, parameter(shard, down), QE_NN), parameter(shard, down + UP), QE_NN));
 }
 
 static qe_tensor dropped(struct shard *shard, qe_tensor x) {

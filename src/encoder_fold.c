@@ -31,6 +31,8 @@ static void scoring_layout(void *owner, struct room *room) {
   scoring->bias = room_take(room, 1, s->wide);
   for (size_t i = 0; i < s->layers; i++)
     layer_layout(s, &scoring->layer[i], room);
+  for (size_t i = 0; scoring->plain && i < scoring->plain_layers; i++)
+    layer_layout(s, &scoring->plain[i], room);
   scoring->pooler = room_take(room, s->joint * s->pooled_from, s->wide);
   scoring->pooler_bias = room_take(room, s->joint, s->wide);
   scoring->center = room_take(room, 2 * s->aligned, s->wide);
@@ -58,12 +60,12 @@ static void add_product(qe_real *out, const qe_real *down, const qe_real *up, si
     }
 }
 
-/* A weight of a layer, with what its adapter adds in `sum`, which has room for it. */
+/* A weight of a layer, with what its adapter adds in `sum`, which has room for it; NULL: without. */
 static const qe_real *weight_of(qe_model *model, size_t layer, size_t number, qe_real *sum) {
   const size_t rank = model->configuration.encoder.rank;
   const qe_real *weight = matrix(model, encoder_layer(layer) + number);
   size_t rows, cols;
-  if (rank == 0)
+  if (rank == 0 || !sum)
     return weight;
   const size_t down = encoder_adapters(model, layer) + ADAPTER_SIDES * encoder_adapted(number);
   qe_params_name(model->params, encoder_layer(layer) + number, &rows, &cols);
@@ -120,6 +122,8 @@ static int fold(struct encoder_scoring *scoring, qe_model *model) {
   for (size_t i = 0; i < s->layers; i++)
     fold_layer(s, &scoring->layer[i], model, i, sum);
   memory_free(sum);
+  for (size_t i = 0; scoring->plain && i < scoring->plain_layers; i++)
+    fold_layer(s, &scoring->plain[i], model, i, NULL);
   if (s->joint) {
     room_panels(scoring->pooler, matrix(model, encoder_pooler(c) + POOLER), s->pooled_from, s->width);
     room_copy(scoring->pooler_bias, 0, matrix(model, encoder_pooler(c) + POOLER_BIAS), 1, s->width);
@@ -157,6 +161,7 @@ void encoder_scoring_free(struct scoring *base) {
     return;
   memory_free(scoring->block);
   memory_free(scoring->layer);
+  memory_free(scoring->plain);
   memory_free(scoring);
 }
 
@@ -169,7 +174,10 @@ struct scoring *encoder_fold(qe_model *model) {
   scoring->configuration = model->configuration;
   scoring->shape = shape_of(&model->configuration);
   scoring->layer = memory_new(scoring->shape.layers, sizeof *scoring->layer);
-  scoring->block = scoring->layer ? room_lay(scoring, scoring_layout) : NULL;
+  scoring->plain_layers = model->configuration.encoder.rank > 0 ? model->read_layers : 0;
+  scoring->plain = scoring->plain_layers > 0 ? memory_new(scoring->plain_layers, sizeof *scoring->plain) : NULL;
+  const bool whole = scoring->layer && (scoring->plain || scoring->plain_layers == 0);
+  scoring->block = whole ? room_lay(scoring, scoring_layout) : NULL;
   if (!scoring->block)
     error_memory(&model->error);
   if (scoring->block && fold(scoring, model) == QE_OK)

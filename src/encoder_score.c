@@ -15,11 +15,13 @@ struct span {
 struct item {
   size_t pair;
   struct span alone[SIDES], text[SIDES], joint, beside[SIDES];
+  bool truncated[SIDES];
 };
 
 struct encoder_work {
   struct work base;
   struct encoder_shape shape; /* that the arrays have room for */
+  bool alone, joint;          /* how pairs are put into packs */
   struct unigram_work pieces[SIDES];
   uint32_t *ids, *positions;
   struct item *items;
@@ -142,12 +144,12 @@ static struct span close_sequence(struct encoder_work *work, const qe_model *mod
 static void put_pair(struct encoder_work *work, const qe_model *model, struct item *item) {
   const uint32_t end = vocabulary_unigram(&model->vocabulary[0])->end;
   size_t first = work->rows;
-  for (size_t side = 0; model->configuration.encoder.alignment && side < SIDES; side++, first = work->rows) {
+  for (size_t side = 0; work->alone && side < SIDES; side++, first = work->rows) {
     open_sequence(work, model);
     item->text[side] = put_text(work, side, end);
     item->alone[side] = close_sequence(work, model, first);
   }
-  if (!model->configuration.encoder.joint)
+  if (!work->joint)
     return;
   open_sequence(work, model);
   item->beside[0] = put_text(work, 0, end);
@@ -166,14 +168,13 @@ static int add_pair(struct encoder_work *work, const qe_scorer *scorer, size_t n
     if (status != QE_OK)
       return status;
     most += 2 * work->pieces[side].count;
-    scorer->cut[number] += work->pieces[side].truncated;
   }
   if (!memory_reserve((void **)&work->ids, &work->ids_room, most, sizeof *work->ids) ||
       !memory_reserve((void **)&work->positions, &work->positions_room, most, sizeof *work->positions) ||
       !memory_reserve((void **)&work->items, &work->item_room, work->item_count + 1, sizeof *work->items))
     return QE_MEMORY;
   struct item *item = &work->items[work->item_count++];
-  *item = (struct item){ .pair = number };
+  *item = (struct item){ .pair = number, .truncated = { work->pieces[0].truncated, work->pieces[1].truncated } };
   put_pair(work, model, item);
   return QE_OK;
 }
@@ -342,30 +343,84 @@ static float score_item(struct encoder_work *work, const qe_scorer *scorer, size
 
 /* ---- packs ---- */
 
-static int score_pack(struct encoder_work *work, const qe_scorer *scorer) {
-  const struct encoder_scoring *scoring = (const struct encoder_scoring *)scorer->model->scoring;
-  if (!work_reserve(work))
-    return QE_MEMORY;
-  embed(work, scoring, scorer->kernel);
-  align(work, scoring, scorer->kernel, 0);
+/* As many pairs from *next on as a pack takes. */
+static int fill_pack(struct encoder_work *work, const qe_scorer *scorer, size_t *next, size_t end) {
+  work->rows = work->item_count = 0;
+  while (*next < end && work->rows < PACK_ROWS) {
+    const int status = add_pair(work, scorer, (*next)++);
+    if (status != QE_OK)
+      return status;
+  }
+  return work_reserve(work) ? QE_OK : QE_MEMORY;
+}
+
+static void start_pack(struct encoder_work *work, const struct encoder_scoring *scoring,
+                       const struct kernel *kernel) {
+  embed(work, scoring, kernel);
   memset(work->mixed, 0, work->rows * work->shape.stride * sizeof *work->mixed);
+}
+
+static void score_pack(struct encoder_work *work, const qe_scorer *scorer) {
+  const struct encoder_scoring *scoring = (const struct encoder_scoring *)scorer->model->scoring;
+  start_pack(work, scoring, scorer->kernel);
+  align(work, scoring, scorer->kernel, 0);
   for (size_t layer = 0; layer < scoring->shape.needed; layer++) {
     run_layer(work, scoring, scorer->kernel, &scoring->layer[layer]);
     align(work, scoring, scorer->kernel, layer + 1);
   }
-  for (size_t i = 0; i < work->item_count; i++)
-    scorer->scores[work->items[i].pair] = score_item(work, scorer, i);
-  return QE_OK;
+  for (size_t i = 0; i < work->item_count; i++) {
+    const struct item *item = &work->items[i];
+    scorer->scores[item->pair] = score_item(work, scorer, i);
+    if (scorer->cut)
+      scorer->cut[item->pair] += item->truncated[0] + item->truncated[1];
+  }
 }
 
 void encoder_score(qe_scorer *scorer, struct work *base, size_t first, size_t end) {
   struct encoder_work *work = (struct encoder_work *)base;
-  work->rows = work->item_count = 0;
-  for (size_t i = first; i < end && base->status == QE_OK; i++) {
-    base->status = add_pair(work, scorer, i);
-    if (base->status == QE_OK && (work->rows >= PACK_ROWS || i + 1 == end)) {
-      base->status = score_pack(work, scorer);
-      work->rows = work->item_count = 0;
-    }
+  const struct configuration *configuration = &scorer->model->configuration;
+  work->alone = configuration->encoder.alignment != 0;
+  work->joint = configuration->encoder.joint;
+  while (first < end && base->status == QE_OK) {
+    base->status = fill_pack(work, scorer, &first, end);
+    if (base->status == QE_OK)
+      score_pack(work, scorer);
   }
+}
+
+/* ---- reading ---- */
+
+static int hand_over(const struct encoder_work *work, encoder_take *take, void *owner) {
+  int status = QE_OK;
+  for (size_t i = 0; status == QE_OK && i < work->item_count; i++) {
+    const struct item *item = &work->items[i];
+    struct encoder_text texts[SIDES];
+    for (size_t side = 0; side < SIDES; side++) {
+      const struct span span = item->text[side];
+      texts[side] = (struct encoder_text){ work->states + span.first * work->shape.stride, work->ids + span.first,
+                                           work->shape.stride, span.count, item->truncated[side] };
+    }
+    status = take(owner, item->pair, texts);
+  }
+  return status;
+}
+
+int encoder_read(struct work *base, const qe_scorer *scorer, size_t first, size_t end, size_t layer,
+                 encoder_take *take, void *owner) {
+  struct encoder_work *work = (struct encoder_work *)base;
+  const struct encoder_scoring *scoring = (const struct encoder_scoring *)scorer->model->scoring;
+  const struct encoder_weights *layers = scoring->plain ? scoring->plain : scoring->layer;
+  int status = QE_OK;
+  work->alone = true;
+  work->joint = false;
+  while (first < end && status == QE_OK) {
+    status = fill_pack(work, scorer, &first, end);
+    if (status != QE_OK)
+      break;
+    start_pack(work, scoring, scorer->kernel);
+    for (size_t i = 0; i < layer; i++)
+      run_layer(work, scoring, scorer->kernel, &layers[i]);
+    status = hand_over(work, take, owner);
+  }
+  return status;
 }

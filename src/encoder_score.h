@@ -28,7 +28,8 @@ struct encoder_scoring {
   struct configuration configuration;
   struct encoder_shape shape;
   float *word, *position, *type, *gain, *bias; /* rows wide apart */
-  struct encoder_weights *layer;
+  struct encoder_weights *layer, *plain;       /* plain: the lowest ones without adapters; NULL: as `layer` */
+  size_t plain_layers;
   float *pooler, *pooler_bias;                   /* panels, pooled_from x wide */
   float *center, *feature_scale, *feature_shift; /* 2 aligned rows wide apart; FEATURES * aligned */
   float *head, *head_bias;                       /* (pooled + decoder) x outputs */
@@ -47,5 +48,17 @@ struct work *encoder_work_new(const struct scoring *scoring);
 bool encoder_work_fits(const struct work *work, const struct scoring *scoring);
 void encoder_work_free(struct work *work);
 void encoder_score(qe_scorer *scorer, struct work *work, size_t first, size_t end);
+/* A text that was encoded alone: the states of its pieces, `stride` apart. */
+struct encoder_text {
+  const float *states;
+  const uint32_t *ids;
+  size_t stride, count;
+  bool truncated;
+};
+typedef int encoder_take(void *owner, size_t pair, const struct encoder_text texts[SIDES]);
+/* Encodes both texts of pairs first .. end - 1 of the call, each alone, by the lowest `layer` layers without adapters, and
+** hands them over, in their order. The first status of `take` that is not QE_OK ends it. */
+int encoder_read(struct work *work, const qe_scorer *scorer, size_t first, size_t end, size_t layer,
+                 encoder_take *take, void *owner);
 
 #endif

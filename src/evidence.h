@@ -20,9 +20,14 @@ enum { EVIDENCE_FEATURES = 4 * CHANNELS + 3 };
 
 struct evidence; /* read by all the models that have it, freed by the last */
 
+/* What is counted, and what of it is kept: words, pairs and triples that occur at least so often (triples: twice), links of
+** at least this level. */
+struct evidence_choice {
+  size_t max_tokens, least_count, least_link;
+};
 /* Columns: `gold`, where there is one. `parallel` (may be NULL): further pairs for the lexicon alone; a counted pair is read
 ** without those of the same source, too, such as its post-edit. NULL: recorded. */
-struct evidence *evidence_count(const qe_dataset *data, const qe_dataset *parallel, size_t max_tokens,
+struct evidence *evidence_count(const qe_dataset *data, const qe_dataset *parallel, struct evidence_choice choice,
                                 struct error *error);
 struct evidence *evidence_hold(struct evidence *evidence);
 void evidence_release(struct evidence *evidence);

@@ -33,6 +33,7 @@ struct companion {
 };
 
 struct counted {
+  struct evidence_choice choice;
   qe_lexicon *lexicon;
   struct tally tally[2];
   struct known *pair;          /* rising keys */
@@ -109,8 +110,14 @@ static const struct gram *tally_find(const struct tally *tally, uint64_t key) {
 }
 
 /* Triples that occur once are not worth their place in an archive: half of all entries, and the least that is known. */
-static unsigned char gram_level(double count, size_t length) {
-  return length == 3 && count < 2 ? 0 : level_of_count(count);
+static unsigned char gram_level(const struct counted *counted, double count, size_t length) {
+  const size_t least = counted->choice.least_count;
+  return count < (double)(length == 3 && least < 2 ? 2 : least) ? 0 : level_of_count(count);
+}
+
+static unsigned char link_level(const struct counted *counted, float t) {
+  const unsigned char level = level_of_probability(t);
+  return level < counted->choice.least_link ? 0 : level;
 }
 
 static double smoothed_rate(double sum, double count) {
@@ -126,14 +133,15 @@ static size_t own_count(const struct hashed *text, uint64_t key, size_t length) 
   return count;
 }
 
-static void counted_grams(const struct tally *tally, const struct hashed *text, float gold,
+static void counted_grams(const struct counted *counted, int side, const struct hashed *text, float gold,
                           unsigned char *levels[3], unsigned char *rate) {
+  const struct tally *tally = &counted->tally[side];
   for (size_t i = 0; i <= text->count; i++)
     for (size_t length = 1; length <= 3; length++) {
       const uint64_t key = evidence_gram(text, i, length);
       const struct gram *gram = tally_find(tally, key);
       const double own = (double)own_count(text, key, length);
-      levels[length - 1][i] = gram_level(gram ? gram->count - own : 0, length);
+      levels[length - 1][i] = gram_level(counted, gram ? gram->count - own : 0, length);
       if (length == 1)
         rate[i] =
             level_of_rate(gram ? smoothed_rate((double)gram->rate - own * (double)gold, gram->count - own) : 0);
@@ -179,7 +187,7 @@ static int counted_links(const struct counted *counted, const qe_pair *pair, con
     for (size_t n = 0; n < texts[0].count; n++) {
       const size_t row = given == QE_SOURCE ? m : n, column = given == QE_SOURCE ? n : m;
       const bool inside = row < matrix.rows && column + 1 < matrix.cols;
-      levels[m * texts[0].count + n] = inside ? level_of_probability(matrix.t[row * matrix.cols + column]) : 0;
+      levels[m * texts[0].count + n] = inside ? link_level(counted, matrix.t[row * matrix.cols + column]) : 0;
     }
   lexicon_matrix_free(&matrix);
   return status;
@@ -194,7 +202,7 @@ int counted_levels(const struct counted *counted, const qe_pair *pair, const str
   int status = QE_OK;
   for (int side = 0; known && status == QE_OK && side < 2; side++) {
     unsigned char *grams[3] = { levels->one[side], levels->two[side], levels->three[side] };
-    counted_grams(&counted->tally[side], &texts[side], known->gold, grams, levels->rate[side]);
+    counted_grams(counted, side, &texts[side], known->gold, grams, levels->rate[side]);
     status = counted_links(counted, pair, texts, side, levels->given[side]);
   }
   return status;
@@ -204,7 +212,7 @@ int counted_levels(const struct counted *counted, const qe_pair *pair, const str
 
 struct counting {
   const qe_dataset *data, *parallel;
-  size_t max_tokens;
+  struct evidence_choice choice;
   struct words words[2];
   struct evidence_pair pair; /* channels, and hashes of the words */
   struct evidence *evidence;
@@ -236,7 +244,7 @@ static int tally_row(struct counting *c, size_t row) {
   const qe_pair pair = qe_dataset_pair(c->data, row);
   const float gold = gold_of(c, row);
   counted->pair[row] = (struct known){ evidence_pair_key(&pair), gold };
-  if (evidence_split(c->words, &pair, c->max_tokens) != QE_OK)
+  if (evidence_split(c->words, &pair, c->choice.max_tokens) != QE_OK)
     return QE_MEMORY;
   for (int side = 0; side < 2; side++) {
     const struct hashed *text = evidence_hash(&c->pair, side, &c->words[side]);
@@ -319,7 +327,7 @@ static int coarse_grams(struct evidence *evidence, int side) {
   for (size_t i = 0; entries && i < tally->count; i++) {
     const struct gram *gram = &tally->gram[i];
     const unsigned rate = gram->length == 1 ? level_of_rate(smoothed_rate((double)gram->rate, gram->count)) : 0;
-    const unsigned level = gram_level(gram->count, gram->length);
+    const unsigned level = gram_level(evidence->counted, gram->count, gram->length);
     if (level > 0)
       entries[used++] = (struct sketch_entry){ gram->key, (unsigned char)(level | rate << 4) };
   }
@@ -334,7 +342,8 @@ static int entry_order(const void *a, const void *b) {
 }
 
 /* Links of one direction that have a level; returns how many. The empty word has none. */
-static size_t list_links(const qe_lexicon *lexicon, qe_side given, struct sketch_entry *entries) {
+static size_t list_links(const struct counted *counted, qe_side given, struct sketch_entry *entries) {
+  const qe_lexicon *lexicon = counted->lexicon;
   const size_t count = qe_lexicon_entries(lexicon, given);
   size_t used = 0;
   for (size_t i = 0; i < count; i++) {
@@ -342,7 +351,7 @@ static size_t list_links(const qe_lexicon *lexicon, qe_side given, struct sketch
     double t;
     if (qe_lexicon_entry(lexicon, given, i, &word, &other, &t) != QE_OK || word.size == 0)
       continue;
-    const unsigned char level = level_of_probability((float)t);
+    const unsigned char level = link_level(counted, (float)t);
     const uint64_t source = evidence_text(given == QE_SOURCE ? word : other);
     const uint64_t target = evidence_text(given == QE_SOURCE ? other : word);
     if (level > 0)
@@ -371,8 +380,8 @@ static int coarse_links(struct evidence *evidence) {
   struct sketch_entry *entries = memory_new(most, sizeof *entries);
   if (!entries)
     return QE_MEMORY;
-  size_t count = list_links(lexicon, QE_SOURCE, entries);
-  count += list_links(lexicon, QE_TARGET, entries + count);
+  size_t count = list_links(evidence->counted, QE_SOURCE, entries);
+  count += list_links(evidence->counted, QE_TARGET, entries + count);
   int status = sketch_build(&evidence->lexicon, entries, join_links(entries, count));
   memory_free(entries);
   return status;
@@ -398,7 +407,7 @@ static int fit_channels(struct counting *c) {
   struct moments moments[2] = { { { 0 }, { 0 }, 0 }, { { 0 }, { 0 }, 0 } };
   for (size_t row = 0; row < qe_dataset_rows(c->data); row++) {
     const qe_pair pair = qe_dataset_pair(c->data, row);
-    if (evidence_split(c->words, &pair, c->max_tokens) != QE_OK ||
+    if (evidence_split(c->words, &pair, c->choice.max_tokens) != QE_OK ||
         evidence_read_raw(c->evidence, &pair, c->words, true, &c->pair) != QE_OK)
       return QE_MEMORY;
     for (int side = 0; side < 2; side++)
@@ -426,6 +435,7 @@ static int count(struct counting *c, struct error *error) {
   struct counted *counted = c->evidence->counted = memory_new(1, sizeof *counted);
   if (!counted || !(counted->lexicon = qe_lexicon_new()))
     return error_memory(error);
+  counted->choice = c->choice;
   fit_gold(c);
   if (train_lexicon(counted, c->data, c->parallel, error) != QE_OK)
     return error->status;
@@ -439,12 +449,11 @@ static int count(struct counting *c, struct error *error) {
   return fit_channels(c) == QE_OK ? QE_OK : error_memory(error);
 }
 
-struct evidence *evidence_count(const qe_dataset *data, const qe_dataset *parallel, size_t max_tokens,
+struct evidence *evidence_count(const qe_dataset *data, const qe_dataset *parallel, struct evidence_choice choice,
                                 struct error *error) {
-  struct counting counting = { .data = data,
-                               .parallel = parallel,
-                               .max_tokens = max_tokens,
-                               .evidence = memory_new(1, sizeof *counting.evidence) };
+  struct counting counting = {
+    .data = data, .parallel = parallel, .choice = choice, .evidence = memory_new(1, sizeof *counting.evidence)
+  };
   if (!counting.evidence) {
     error_memory(error);
     return NULL;

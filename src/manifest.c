@@ -193,13 +193,14 @@ static void read_scripts(qe_model *model, const json_t *manifest) {
 static int read_score(qe_model *model, const json_t *manifest) {
   const json_t *score = json_object_get(manifest, "score"), *calibration = json_object_get(manifest, "calibration");
   const json_t *spread = json_object_get(manifest, "spread"), *words = json_object_get(manifest, "words");
-  float scale = 1, shift = 0, curve[2] = { 1, 0 }, width[2] = { NAN, 0 }, threshold = .5F;
+  float scale = 1, shift = 0, weight = 0, curve[2] = { 1, 0 }, width[2] = { NAN, 0 }, threshold = .5F;
   if ((score && !json_is_object(score)) || (calibration && !json_is_object(calibration)) ||
       (spread && !json_is_object(spread)) || (words && !json_is_object(words)))
     return error_set(&model->error, QE_FORMAT,
                      "manifest.json: \"score\", \"calibration\", \"spread\" or \"words\" is not an object");
   if (read_float(score, "score", "scale", &scale, &model->error) != QE_OK ||
       read_float(score, "score", "shift", &shift, &model->error) != QE_OK ||
+      read_float(score, "score", "context", &weight, &model->error) != QE_OK ||
       read_float(calibration, "calibration", "a", &curve[0], &model->error) != QE_OK ||
       read_float(calibration, "calibration", "b", &curve[1], &model->error) != QE_OK ||
       read_float(spread, "spread", "a", &width[0], &model->error) != QE_OK ||
@@ -212,6 +213,7 @@ static int read_score(qe_model *model, const json_t *manifest) {
                      (double)curve[0]);
   model->scale = scale;
   model->shift = shift;
+  model->context_weight = weight > 0 ? weight : 0;
   memcpy(model->calibration, curve, sizeof curve);
   memcpy(model->spread, width, sizeof width);
   model->word_threshold = threshold;

@@ -4,6 +4,7 @@
 ** a form of them that qe_model_prepare makes and that later changes of the parameters do not reach.
 */
 #include "architecture.h"
+#include "family.h"
 #include "transcendental.h"
 
 #include <math.h>
@@ -28,10 +29,14 @@ static void golden_free(qe_model *model) {
 
 void model_clear(qe_model *model) {
   struct error error = model->error;
+  const bool inner = model->inner;
+  struct context *lent = model->lent;
   golden_free(model);
   for (int side = 0; side < 2; side++)
     vocabulary_free(&model->vocabulary[side]);
   evidence_release(model->evidence);
+  context_release(model->context);
+  family_release(model->family);
   scoring_free(model->scoring);
   qe_params_free(model->params);
   json_decref(model->manifest);
@@ -40,6 +45,8 @@ void model_clear(qe_model *model) {
   memory_free(model->card);
   memory_free(model->licence);
   *model = (qe_model){ .error = error,
+                       .inner = inner,
+                       .lent = lent,
                        .storage = "f32",
                        .scale = 1,
                        .calibration = { 1, 0 },
@@ -89,7 +96,8 @@ float qe_model_word_threshold(const qe_model *model) {
 }
 
 int qe_model_word_vectors(const qe_model *model) {
-  return model->scoring && model->scoring->architecture->vectors != NULL;
+  return model->scoring && model->scoring->architecture->vectors != NULL &&
+         model->scoring->architecture->vector_width(model->scoring) > 0;
 }
 
 qe_params *qe_model_params(qe_model *model) {
@@ -136,7 +144,9 @@ static int count_evidence(qe_model *model, const qe_dataset *data, const qe_data
     return QE_OK;
   if (!data || qe_dataset_rows(data) == 0)
     return error_set(&model->error, QE_USE, "a model of this kind needs data to count words on");
-  model->evidence = evidence_count(data, parallel, model->configuration.max_tokens, &model->error);
+  const struct configuration *c = &model->configuration;
+  const struct evidence_choice choice = { c->max_tokens, c->aligned.least_count, c->aligned.least_link };
+  model->evidence = evidence_count(data, parallel, choice, &model->error);
   return model->error.status;
 }
 
@@ -227,6 +237,10 @@ static int copy_parts(qe_model *model, const qe_model *from) {
     if (vocabulary_copy(&model->vocabulary[side], &from->vocabulary[side]) != QE_OK)
       return error_memory(&model->error);
   model->evidence = evidence_hold(from->evidence);
+  model->context = context_hold(from->context);
+  model->context_weight = from->context_weight;
+  model->family = family_hold(from->family);
+  model->read_layers = from->read_layers;
   model->manifest = json_deep_copy(from->manifest);
   model->card = copy_text(from->card);
   model->licence = copy_text(from->licence);
@@ -319,6 +333,88 @@ int qe_model_derive(qe_model *model, qe_model *from, const char *configuration, 
       decoder_fit(model, data);
   }
   if (model->error.status != QE_OK)
+    model_clear(model);
+  return model->error.status;
+}
+
+/* ---- words in context, and those who share them ---- */
+
+int qe_model_set_context(qe_model *model, qe_model *from) {
+  error_clear(&model->error);
+  const struct configuration *configuration = &model->configuration;
+  if (!model->params || configuration->architecture != &aligned_student || !configuration->aligned.context_layer)
+    return error_set(&model->error, QE_USE, "context: only aligned students with a \"context_layer\" have one");
+  if (from->params && from->configuration.architecture == &encoder &&
+      from->configuration.encoder.width != configuration->aligned.context_width)
+    return error_set(&model->error, QE_USE, "context: an encoder of width %zu, expected \"context_width\", %zu",
+                     from->configuration.encoder.width, configuration->aligned.context_width);
+  qe_model *copy = qe_model_new();
+  if (!copy)
+    return error_memory(&model->error);
+  if (qe_model_copy(copy, from) != QE_OK) {
+    error_set(&model->error, copy->error.status, "context: %.300s", copy->error.text);
+    qe_model_free(copy);
+    return model->error.status;
+  }
+  struct context *context = context_new(copy, configuration->aligned.context_layer, &model->error);
+  if (!context)
+    return model->error.status;
+  context_release(model->context);
+  model->context = context;
+  return QE_OK;
+}
+
+static json_t *family_configuration(const struct configuration *c, size_t count) {
+  return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:b}", "name", "family", "members", (json_int_t)count,
+                   "context_layer", (json_int_t)c->aligned.context_layer, "context_width",
+                   (json_int_t)c->aligned.context_width, "max_tokens", (json_int_t)c->max_tokens, "decoder_inputs",
+                   (json_int_t)c->decoder_inputs, "words", (int)c->aligned.words);
+}
+
+static int add_copy(qe_model *model, qe_model *from) {
+  qe_model *copy = qe_model_new();
+  if (!copy)
+    return error_memory(&model->error);
+  copy->inner = true;
+  if (qe_model_copy(copy, from) != QE_OK) {
+    error_set(&model->error, copy->error.status, "family: %.300s", copy->error.text);
+    qe_model_free(copy);
+    return model->error.status;
+  }
+  context_release(copy->context);
+  copy->context = context_hold(model->context);
+  return family_add(model->family, copy, &model->configuration, &model->error);
+}
+
+static int make_family(qe_model *model, qe_model *const *members, size_t count) {
+  json_t *object = family_configuration(&members[0]->configuration, count);
+  if (!object)
+    return error_memory(&model->error);
+  configuration_parse(&model->configuration, object, &model->error);
+  json_decref(object);
+  if (model->error.status != QE_OK || model_start_manifest(model) != QE_OK || model_parameters(model) != QE_OK)
+    return model->error.status;
+  for (int side = 0; side < 2; side++)
+    if (vocabulary_hashed(&model->vocabulary[side], 1, true) != QE_OK)
+      return error_memory(&model->error);
+  model->context = context_hold(members[0]->context);
+  model->family = family_new(count);
+  if (!model->family)
+    return error_memory(&model->error);
+  for (size_t i = 0; model->error.status == QE_OK && i < count; i++)
+    add_copy(model, members[i]);
+  return model->error.status;
+}
+
+int qe_model_create_family(qe_model *model, qe_model *const *members, size_t count) {
+  error_clear(&model->error);
+  model_clear(model);
+  if (count < 1 || count > FAMILY_MOST_MEMBERS)
+    return error_set(&model->error, QE_USE, "family: %zu members, expected 1 to %d", count, FAMILY_MOST_MEMBERS);
+  for (size_t i = 0; i < count; i++)
+    if (!members[i]->params || members[i]->configuration.architecture != &aligned_student || !members[i]->context)
+      return error_set(&model->error, QE_USE, "family: member %zu is no aligned student with an encoder", i + 1);
+  if (make_family(model, members, count) != QE_OK)
     model_clear(model);
   return model->error.status;
 }

@@ -16,7 +16,7 @@ struct vocabulary_choice {
   bool lowercase;
 };
 struct architecture;
-enum { ENCODER_PREFIX = 32, ENCODER_MOST_LAYERS = 63 };
+enum { ENCODER_PREFIX = 32, ENCODER_MOST_LAYERS = 63, CONTEXT_WIDEST = 1 << 14, FAMILY_MOST_MEMBERS = 64 };
 struct configuration {
   const struct architecture *architecture;
   size_t bins;           /* 0: sigmoid head */
@@ -33,7 +33,13 @@ struct configuration {
       size_t window;                                /* neighbours of a word on either side that it is known by */
       double decoder_dropout;                       /* share of training rows whose log-probabilities are hidden */
       bool words;                                   /* a head that says which words of the translation are BAD */
+      size_t context_layer, context_width; /* of the encoder that gives it its words; 0: they have embeddings */
+      size_t least_count, least_link;      /* of what counted text is kept, see evidence.h */
     } aligned;
+    struct {
+      size_t members, context_layer, context_width; /* of all members */
+      bool words;
+    } family;
     struct {
       size_t width, layers, heads, inner; /* inner: of the feed-forward part */
       size_t positions, first_position;   /* rows of that table; the row of a text's first piece */
@@ -73,6 +79,8 @@ struct qe_model {
   struct configuration configuration;
   struct vocabulary vocabulary[2];
   struct evidence *evidence; /* NULL: this kind reads none */
+  struct context *context;   /* NULL: words have embeddings, or there is no encoder yet */
+  struct family *family;     /* NULL: it is none, or has no members yet */
   qe_params *params;         /* NULL: the model is empty */
   json_t *manifest;          /* what describes it: all keys but those that saving makes */
   char *manifest_text;       /* what qe_model_manifest returned last */
@@ -81,8 +89,9 @@ struct qe_model {
   qe_pair *golden;      /* owned copies */
   float *golden_scores; /* as the archive promised them; NULL for a model that was not opened */
   size_t golden_count;
-  const char *storage;  /* "f32", "bf16", "int8", "int8-all", "int4" */
-  float scale, shift;   /* z = shift + scale * raw */
+  const char *storage; /* "f32", "bf16", "int8", "int8-all", "int4" */
+  float scale, shift;  /* z = shift + scale * (raw + context_weight * what the encoder of its context says) */
+  float context_weight;
   float calibration[2]; /* 1 / (1 + exp(-(a z + b))) */
   float spread[2];      /* exp(a + b z); NAN: unknown */
   float word_threshold; /* of BAD */
@@ -92,11 +101,16 @@ struct qe_model {
   struct scoring *scoring;
   uint32_t prefix[ENCODER_PREFIX + 1]; /* the pieces of an encoder's prefix */
   size_t prefix_count;
+  size_t read_layers;   /* of an encoder: the lowest ones, that words are read by */
+  bool inner;           /* a member of another model's archive: it holds no archives itself */
+  struct context *lent; /* of an inner model: the other's encoder, which it shares; not its own */
 };
 int model_parameters(
     qe_model *model); /* makes them, zero, as the configuration and the vocabularies say; names the taps */
 int model_start_manifest(qe_model *model);
-void model_clear(qe_model *model); /* back to empty; the error stays */
+void model_clear(qe_model *model); /* back to empty; the error stays, and whose inner model it is */
+/* package.c: opens a member of another model's archive. `lent` may be NULL. */
+int model_open_inner(qe_model *model, qe_text archive, struct context *lent);
 
 /* ---- decoder.c: log-probabilities -> inputs, standardised; zeros where there are none ---- */
 void decoder_inputs(const qe_model *model, const float *logprobs, size_t count, float inputs[DECODER_INPUTS]);

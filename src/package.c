@@ -1,11 +1,13 @@
 /*
 ** package.c - a model as an archive and back. The members, in this order: FORMAT, manifest.json, weights.bin,
-** vocab.source and vocab.target (of words only) or vocab.pieces, evidence.bin (of what was counted), MODEL_CARD.md,
-** LICENSE. Opening believes nothing: every member must be listed with its sha256, every byte accounted for, and the
+** vocab.source and vocab.target (of words only) or vocab.pieces, evidence.bin (of what was counted), context.qe (an
+** encoder's whole archive), member1.qe, member2.qe, ... (those of a family), MODEL_CARD.md, LICENSE. Opening believes nothing: every member must be listed with its sha256, every byte accounted for, and the
 ** golden pairs must score, bit for bit, what the manifest promises. A model is whole or empty, never half read.
 */
 #include "architecture.h"
+#include "family.h"
 #include "file.h"
+#include "members.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -17,11 +19,13 @@ static const char *vocabulary_member(enum vocabulary_kind kind, int side) {
   return kind == VOCABULARY_NGRAMS ? NULL : side == QE_SOURCE ? "vocab.source" : "vocab.target";
 }
 #define EVIDENCE_MEMBER "evidence.bin"
+#define CONTEXT_MEMBER  "context.qe"
+enum { MEMBER_NAME = 32 };
 enum { MOST_MANIFEST = 1 << 20, DEFAULT_LIMIT = 1 << 30 };
 
 /* ---- save ---- */
 
-static int archive_failed(qe_model *model, const qe_archive *archive) {
+static int member_failed(qe_model *model, const qe_archive *archive) {
   return error_set(&model->error, QE_MEMORY, "%s", qe_archive_error(archive));
 }
 
@@ -32,7 +36,7 @@ static int add_weights(qe_model *model, qe_archive *archive) {
     return model->error.status;
   int status = qe_archive_add(archive, "weights.bin", bytes, size);
   memory_free(bytes);
-  return status == QE_OK ? QE_OK : archive_failed(model, archive);
+  return status == QE_OK ? QE_OK : member_failed(model, archive);
 }
 
 static int add_vocabulary(qe_model *model, qe_archive *archive, int side) {
@@ -48,7 +52,7 @@ static int add_vocabulary(qe_model *model, qe_archive *archive, int side) {
     return error_memory(&model->error);
   status = qe_archive_add(archive, name, bytes, size);
   memory_free(bytes);
-  return status == QE_OK ? QE_OK : archive_failed(model, archive);
+  return status == QE_OK ? QE_OK : member_failed(model, archive);
 }
 
 static int add_evidence(qe_model *model, qe_archive *archive) {
@@ -60,11 +64,50 @@ static int add_evidence(qe_model *model, qe_archive *archive) {
     return error_memory(&model->error);
   int status = qe_archive_add(archive, EVIDENCE_MEMBER, bytes, size);
   memory_free(bytes);
-  return status == QE_OK ? QE_OK : archive_failed(model, archive);
+  return status == QE_OK ? QE_OK : member_failed(model, archive);
+}
+
+static int pack(qe_model *model, qe_archive *archive);
+
+/* Another model's whole archive as a member. */
+static int add_inner(qe_model *model, qe_archive *archive, const char *name, qe_model *inner) {
+  char *bytes = NULL;
+  size_t size;
+  qe_archive *own = qe_archive_new();
+  if (!own)
+    return error_memory(&model->error);
+  int status = pack(inner, own);
+  if (status != QE_OK)
+    error_set(&model->error, status, "%s: %.300s", name, inner->error.text);
+  else if (archive_bytes(own, &bytes, &size) != QE_OK)
+    member_failed(model, own);
+  else if (qe_archive_add(archive, name, bytes, size) != QE_OK)
+    member_failed(model, archive);
+  qe_archive_free(own);
+  memory_free(bytes);
+  return model->error.status;
+}
+
+static void name_member(char name[MEMBER_NAME], size_t number) {
+  snprintf(name, MEMBER_NAME, "member%zu.qe", number + 1);
+}
+
+static int add_inner_models(qe_model *model, qe_archive *archive) {
+  char name[MEMBER_NAME];
+  if (!model->context || model->inner)
+    return QE_OK;
+  if (add_inner(model, archive, CONTEXT_MEMBER, context_encoder(model->context)) != QE_OK)
+    return model->error.status;
+  for (size_t i = 0; model->family && i < family_count(model->family); i++) {
+    name_member(name, i);
+    if (add_inner(model, archive, name, family_member(model->family, i)) != QE_OK)
+      return model->error.status;
+  }
+  return QE_OK;
 }
 
 static int add_text(qe_model *model, qe_archive *archive, const char *name, const char *text) {
-  return qe_archive_add(archive, name, text, strlen(text)) == QE_OK ? QE_OK : archive_failed(model, archive);
+  return qe_archive_add(archive, name, text, strlen(text)) == QE_OK ? QE_OK : member_failed(model, archive);
 }
 
 /* What the golden pairs score now; refused where it is not a number. */
@@ -100,7 +143,7 @@ static int add_manifest(qe_model *model, qe_archive *archive, const qe_archive *
     manifest_format((qe_text){ text, size }, format);
     if (add_text(model, archive, "FORMAT", format) == QE_OK &&
         qe_archive_add(archive, "manifest.json", text, size) != QE_OK)
-      archive_failed(model, archive);
+      member_failed(model, archive);
   }
   memory_free(text);
   return model->error.status;
@@ -110,28 +153,27 @@ static int add_manifest(qe_model *model, qe_archive *archive, const qe_archive *
 static int fill(qe_model *model, qe_archive *archive, qe_archive *others, const float *golden_scores) {
   if (add_weights(model, others) != QE_OK || add_vocabulary(model, others, 0) != QE_OK ||
       add_vocabulary(model, others, 1) != QE_OK || add_evidence(model, others) != QE_OK ||
-      add_text(model, others, "MODEL_CARD.md", model->card) != QE_OK ||
+      add_inner_models(model, others) != QE_OK || add_text(model, others, "MODEL_CARD.md", model->card) != QE_OK ||
       add_text(model, others, "LICENSE", model->licence) != QE_OK ||
       add_manifest(model, archive, others, golden_scores) != QE_OK)
     return model->error.status;
   for (size_t i = 0; i < qe_archive_count(others); i++) {
     qe_text member = qe_archive_member(others, i);
     if (qe_archive_add(archive, qe_archive_name(others, i), member.data, member.size) != QE_OK)
-      return archive_failed(model, archive);
+      return member_failed(model, archive);
   }
   return QE_OK;
 }
 
-static int save(qe_model *model, qe_archive *archive, qe_archive *others, float *golden_scores, const char *path) {
-  if (!archive || !others || !golden_scores)
+static int fill_both(qe_model *model, qe_archive *archive, qe_archive *others, float *golden_scores) {
+  if (!others || !golden_scores)
     return error_memory(&model->error);
-  if (score_golden(model, golden_scores) != QE_OK || fill(model, archive, others, golden_scores) != QE_OK)
-    return model->error.status;
-  int status = qe_archive_save(archive, path);
-  return status == QE_OK ? QE_OK : error_set(&model->error, status, "%s", qe_archive_error(archive));
+  return score_golden(model, golden_scores) == QE_OK ? fill(model, archive, others, golden_scores)
+                                                     : model->error.status;
 }
 
-int qe_model_save(qe_model *model, const char *path) {
+/* All members of the model's archive. */
+static int pack(qe_model *model, qe_archive *archive) {
   error_clear(&model->error);
   if (!model->params)
     return error_set(&model->error, QE_USE, "save: the model is empty");
@@ -140,13 +182,24 @@ int qe_model_save(qe_model *model, const char *path) {
                      !model->card      ? "card"
                      : !model->licence ? "licence"
                                        : "golden pairs");
-  qe_archive *archive = qe_archive_new(), *others = qe_archive_new();
+  qe_archive *others = qe_archive_new();
   float *golden_scores = memory_new(model->golden_count, sizeof *golden_scores);
   weights_round(model->params, model->storage); /* training may have gone on after qe_model_round */
-  save(model, archive, others, golden_scores, path);
-  qe_archive_free(archive);
+  fill_both(model, archive, others, golden_scores);
   qe_archive_free(others);
   memory_free(golden_scores);
+  return model->error.status;
+}
+
+int qe_model_save(qe_model *model, const char *path) {
+  error_clear(&model->error);
+  qe_archive *archive = qe_archive_new();
+  if (!archive)
+    return error_memory(&model->error);
+  int status = pack(model, archive);
+  if (status == QE_OK && (status = qe_archive_save(archive, path)) != QE_OK)
+    error_set(&model->error, status, "%s", qe_archive_error(archive));
+  qe_archive_free(archive);
   return model->error.status;
 }
 
@@ -168,24 +221,56 @@ static int check_format(qe_text format, qe_text manifest, struct error *error) {
                    (int)(format.size - magic - 1 > 20 ? 20 : format.size - magic - 1), format.data + magic);
 }
 
-static int check_order(const qe_model *model, const qe_archive *archive, struct error *error) {
-  const char *expected[8] = { "FORMAT", "manifest.json", "weights.bin" };
-  size_t count = 3;
+/* The names of a model's members, in their order. */
+struct names {
+  char name[16 + FAMILY_MOST_MEMBERS][MEMBER_NAME];
+  size_t count;
+};
+
+static void expect(struct names *names, const char *name) {
+  if (name)
+    snprintf(names->name[names->count++], MEMBER_NAME, "%s", name);
+}
+
+static size_t members_of(const struct configuration *c) {
+  return c->architecture == &family_of_students ? c->family.members : 0;
+}
+
+static bool holds_context(const qe_model *model) {
+  const struct configuration *c = &model->configuration;
+  const bool reads = c->architecture == &aligned_student && c->aligned.context_layer > 0;
+  return !model->inner && (reads || members_of(c) > 0);
+}
+
+static void expect_all(struct names *names, const qe_model *model) {
+  const struct configuration *c = &model->configuration;
+  char name[MEMBER_NAME];
+  expect(names, "FORMAT");
+  expect(names, "manifest.json");
+  expect(names, "weights.bin");
   for (int side = 0; side < 2; side++)
-    if (vocabulary_member(model->configuration.vocabulary[side].kind, side))
-      expected[count++] = vocabulary_member(model->configuration.vocabulary[side].kind, side);
-  if (model->configuration.architecture->counts)
-    expected[count++] = EVIDENCE_MEMBER;
-  expected[count++] = "MODEL_CARD.md";
-  expected[count++] = "LICENSE";
-  for (size_t i = 0; i < count; i++) {
-    const char *found = i < qe_archive_count(archive) ? qe_archive_name(archive, i) : "the end";
-    if (strcmp(found, expected[i]) != 0)
-      return error_set(error, QE_FORMAT, "member %zu is %s, expected %s", i + 1, found, expected[i]);
+    expect(names, vocabulary_member(c->vocabulary[side].kind, side));
+  expect(names, c->architecture->counts ? EVIDENCE_MEMBER : NULL);
+  expect(names, holds_context(model) ? CONTEXT_MEMBER : NULL);
+  for (size_t i = 0; i < members_of(c); i++) {
+    name_member(name, i);
+    expect(names, name);
   }
-  if (qe_archive_count(archive) > count)
-    return error_set(error, QE_FORMAT, "member %zu, %s, is one too many", count + 1,
-                     qe_archive_name(archive, count));
+  expect(names, "MODEL_CARD.md");
+  expect(names, "LICENSE");
+}
+
+static int check_order(const qe_model *model, const qe_archive *archive, struct error *error) {
+  struct names expected = { .count = 0 };
+  expect_all(&expected, model);
+  for (size_t i = 0; i < expected.count; i++) {
+    const char *found = i < qe_archive_count(archive) ? qe_archive_name(archive, i) : "the end";
+    if (strcmp(found, expected.name[i]) != 0)
+      return error_set(error, QE_FORMAT, "member %zu is %s, expected %s", i + 1, found, expected.name[i]);
+  }
+  if (qe_archive_count(archive) > expected.count)
+    return error_set(error, QE_FORMAT, "member %zu, %s, is one too many", expected.count + 1,
+                     qe_archive_name(archive, expected.count));
   return QE_OK;
 }
 
@@ -237,6 +322,62 @@ static int read_evidence(qe_model *model, const qe_archive *archive) {
   return model->error.status;
 }
 
+static qe_model *open_inner(qe_model *model, const qe_archive *archive, const char *name) {
+  const qe_text bytes = qe_archive_member(archive, (size_t)qe_archive_find(archive, name));
+  qe_model *inner = qe_model_new();
+  if (!inner) {
+    error_memory(&model->error);
+    return NULL;
+  }
+  if (model_open_inner(inner, bytes, model->context) == QE_OK)
+    return inner;
+  error_set(&model->error, inner->error.status, "%s: %.300s", name, inner->error.text);
+  qe_model_free(inner);
+  return NULL;
+}
+
+static int read_encoder(qe_model *model, const qe_archive *archive, size_t layer, size_t width) {
+  qe_model *inner = open_inner(model, archive, CONTEXT_MEMBER);
+  if (!inner)
+    return model->error.status;
+  if (inner->configuration.architecture == &encoder && inner->configuration.encoder.width != width)
+    error_set(&model->error, QE_FORMAT, CONTEXT_MEMBER ": an encoder of width %zu, the architecture says %zu",
+              inner->configuration.encoder.width, width);
+  model->context = context_new(inner, layer, &model->error);
+  return model->error.status;
+}
+
+static int read_members_of_family(qe_model *model, const qe_archive *archive) {
+  const size_t count = model->configuration.family.members;
+  char name[MEMBER_NAME];
+  model->family = family_new(count);
+  if (!model->family)
+    return error_memory(&model->error);
+  for (size_t i = 0; i < count; i++) {
+    name_member(name, i);
+    qe_model *inner = open_inner(model, archive, name);
+    if (!inner || family_add(model->family, inner, &model->configuration, &model->error) != QE_OK)
+      return model->error.status;
+  }
+  return QE_OK;
+}
+
+/* An inner model reads words by the encoder that it was lent; archives do not nest any deeper. */
+static int read_inner_models(qe_model *model, const qe_archive *archive) {
+  const struct configuration *c = &model->configuration;
+  if (model->inner && c->architecture == &family_of_students)
+    return error_set(&model->error, QE_FORMAT, "a family inside another model");
+  if (model->inner && c->architecture == &aligned_student && c->aligned.context_layer > 0)
+    model->context = context_hold(model->lent);
+  if (!holds_context(model))
+    return QE_OK;
+  if (c->architecture == &aligned_student)
+    return read_encoder(model, archive, c->aligned.context_layer, c->aligned.context_width);
+  return read_encoder(model, archive, c->family.context_layer, c->family.context_width) == QE_OK
+             ? read_members_of_family(model, archive)
+             : model->error.status;
+}
+
 /* A matrix is only made when the member is big enough to fill it (int4: half a byte a value), so that a small
 ** archive cannot ask for much memory. */
 static int check_size(const qe_model *model, qe_text weights, struct error *error) {
@@ -262,8 +403,8 @@ static int read_members(qe_model *model, const qe_archive *archive, const json_t
       check_order(model, archive, &model->error) != QE_OK ||
       manifest_check_members(manifest, archive, &model->error) != QE_OK ||
       read_vocabulary(model, archive, 0) != QE_OK || read_vocabulary(model, archive, 1) != QE_OK ||
-      read_evidence(model, archive) != QE_OK || read_parameters(model, archive) != QE_OK ||
-      manifest_read_model(model, manifest) != QE_OK)
+      read_evidence(model, archive) != QE_OK || read_inner_models(model, archive) != QE_OK ||
+      read_parameters(model, archive) != QE_OK || manifest_read_model(model, manifest) != QE_OK)
     return model->error.status;
   if (!storage || strcmp(storage, model->storage) != 0)
     return error_set(&model->error, QE_FORMAT, "manifest.json: \"storage\" is not \"%s\", which weights.bin holds",
@@ -373,4 +514,10 @@ int qe_model_open_memory(qe_model *model, const void *bytes, size_t size, size_t
   error_clear(&model->error);
   model_clear(model);
   return open_bytes(model, bytes, size, limit) == QE_OK ? QE_OK : open_failed(model, NULL);
+}
+
+int model_open_inner(qe_model *model, qe_text archive, struct context *lent) {
+  model->inner = true;
+  model->lent = lent;
+  return qe_model_open_memory(model, archive.data, archive.size, 0);
 }

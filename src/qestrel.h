@@ -796,6 +796,18 @@ QE_API int qe_model_derive(qe_model *model, qe_model *from, const char *configur
                            qe_rng *rng);
 /* Takes over the matrices of another model that this one has, too, by name and shape. Returns how many those were. */
 QE_API size_t qe_model_take(qe_model *model, qe_model *from);
+/* Gives an aligned student whose configuration has "context_layer" and "context_width" the encoder that it reads words in
+** context by, which is copied: instead of embeddings its words have states of that layer (each text encoded alone by the
+** encoder's weights without adapters; of a word, the mean over its pieces), turned by source.embedding, target.embedding
+** and moved by source.center, target.center. An encoder that was trained as a judge has a say of its own: the manifest's
+** "score": {"context": w} adds w times its score to what the student gives. The archive holds it as the member
+** context.qe. */
+QE_API int qe_model_set_context(qe_model *model, qe_model *encoder);
+/* One model of several aligned students that read words in context by the same encoder (the first's serves all), one for
+** each language pair, say. A pair is scored by the member whose texts it is most like: the mean states of its words, per
+** side, are compared with routes.source and routes.target (members x width), which the caller sets. Members are copied; the
+** archive holds them as member1.qe, member2.qe, ... beside context.qe. A family has no pass on a tape. */
+QE_API int qe_model_create_family(qe_model *model, qe_model *const *members, size_t count);
 QE_API qe_params *qe_model_params(qe_model *model); /* belongs to the model */
 /* A second model of the same configuration, vocabularies and values. */
 QE_API int qe_model_copy(qe_model *model, qe_model *from);

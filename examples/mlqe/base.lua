@@ -2,21 +2,27 @@
 --
 --   qestrel lua examples/mlqe/base.lua DATA WORK E5 MODELS [PAIR,PAIR...]
 --
--- DATA, WORK and E5 are those of teachers.lua. The encoder keeps its layers; its vocabulary is cut to the pieces that
--- the training rows use several times. It is distilled half from the human scores and half from what teachers that have
--- not seen a row say of it (outputs/; elsewhere: OUTPUTS=DIR in the environment), all pairs together: no source of any
--- dev, test20 or held-out set is trained on. The decoder's log-probabilities are hidden in half of the rows. Then the
--- encoder's four-bit weights stay as they came, and what training has changed is kept as thin products
--- (qestrel.adapters). Steps: WORK/base.encoder.qe; WORK/base.f32.qe, about an hour on two cores; WORK/base.start.qe,
--- with fewer pieces; MODELS/base.qe. WORK/base.tsv: figures on dev and test20. EPOCHS=N, RANK=N: to try it out.
+-- DATA, WORK and E5 are those of teachers.lua. Two students in one archive, whose scores are added:
+-- A judge, the encoder with both texts in one sequence. Its vocabulary is cut to the pieces that the training rows use
+-- several times. It is distilled half from the human scores and half from what teachers that have not seen a row say
+-- of it (outputs/; elsewhere: OUTPUTS=DIR in the environment), all pairs together: no source of any dev, test20 or
+-- held-out set is trained on. The decoder's log-probabilities are hidden in half of the rows. Its four-bit weights stay
+-- as they came: what training has changed becomes thin products (qestrel.adapters), which learn for one more epoch.
+-- And for each pair an aligned student, as in students.lua, that has no embeddings but reads words in context by the
+-- judge's encoder. A family of these asks the one whose texts a pair is most like.
+-- Steps: WORK/base.encoder.qe; WORK/base.f32.qe, two hours on two cores; WORK/base.start.qe, with fewer pieces, and
+-- WORK/base.thin.qe, with adapters; WORK/base.judge.qe, 40 minutes; WORK/base.PAIR.qe, four minutes each;
+-- MODELS/base.qe. WORK/base.tsv: figures on dev and test20. EPOCHS=N, RANK=N: to try it out.
 local here = arg[0]:match "^(.*)/[^/]*$" or "."
 package.path = here .. "/?.lua;" .. package.path
 local qe = require "qestrel"
 local adapters = require "qestrel.adapters"
 local calibrate = require "qestrel.calibrate"
+local evaluate = require "qestrel.evaluate"
 local lines = require "qestrel.lines"
 local pool = require "qestrel.pool"
 local queue = require "queue"
+local words = require "qestrel.words"
 
 local data, work, e5, models = arg[1], arg[2], arg[3], arg[4]
 if not models then
@@ -25,23 +31,34 @@ if not models then
 end
 local PAIRS = pool.folders(arg[5] or queue.PAIRS)
 local OUTPUTS = os.getenv "OUTPUTS" or here .. "/outputs"
-local MINIMUM, START_MINIMUM, STORAGE = 3, 6, "int4"
+local MINIMUM, START_MINIMUM, STORAGE, LICENSE = 3, 8, "int4", "MIT AND CC0-1.0"
 local SETS = { "dev", "test20" }
-local RANK = math.tointeger(tonumber(os.getenv "RANK" or 64))
-local OPTIONS = { form = "joint", frozen = 3, epochs = queue.epochs or 3, evaluations = 1, patience = 99, alpha = 0.5,
-                  decoder = true, decoder_dropout = 0.5, storage = "f32", route = true, license = "MIT AND CC0-1.0" }
+local RANK = math.tointeger(tonumber(os.getenv "RANK" or 24))
+local JUDGE = { form = "joint", frozen = 3, evaluations = 1, patience = 99, alpha = 0.5, decoder = true,
+                decoder_dropout = 0.5, license = LICENSE }
+local TRAINED = { epochs = queue.epochs or 3, storage = "f32", route = true }
+local ADAPTED = { epochs = 1, storage = STORAGE, rate = 1e-4, head_rate = 2.0 }
+local MEMBER = { student = "aligned", window = 2, states = 128, comparison = 64, dropout = 0.4, rate = 0.0012,
+                 alpha = 0.5, decoder = true, least_count = 2, least_link = 8, epochs = queue.epochs or 16,
+                 patience = 99, storage = STORAGE, license = LICENSE }
+local TEXTS, TAGGED = 500, 300 -- of a pair, that routes and the threshold of words are fitted on
 local CARD = [[
 # base: quality of machine translation, %s
 
-A multilingual encoder of %d layers and %d pieces in %d kB, four bits a number, with adapters of rank %d: for filtering
-and evaluation, where quality counts more than speed. It gives a z-score (higher is better) for a source and its
-translation. The decoder's log-probabilities of the translation's tokens make it better where there are any.
+Two students of a multilingual encoder in %d kB, four bits a number. The encoder of %d layers and %d pieces reads both
+texts as one, with adapters of rank %d, and judges them; and it gives words in context to aligned students, one for each
+language pair, of which the one whose texts are most like the pair's adds its own judgement. For filtering and
+evaluation, where quality counts more than speed. It gives a z-score (higher is better) for a source and its
+translation, and says which words are BAD. The decoder's log-probabilities of the translation's tokens make it better
+where there are any.
 
-**Data.** MLQE-PE (CC0-1.0): direct assessments of seven language pairs together, without sources of any dev, test20
-or held-out set. **Encoder.** multilingual-e5-small (MIT licence, see LICENSE). **Teachers.** The same encoder,
+**Data.** MLQE-PE (CC0-1.0): direct assessments of seven language pairs, for the encoder together and without sources
+of any dev, test20 or held-out set, for the aligned students each pair's own; post-edits, for their lexicons and the
+tags of words. **Encoder.** multilingual-e5-small (MIT licence, see LICENSE). **Teachers.** The same encoder,
 fine-tuned in full; each training row was judged by one that had not seen its source.
 
-**Measured** on dev, which calibration was fitted on, and on test20, with 95 %% intervals of resampled sets:
+**Measured** on dev, which calibration and the weights of both judgements were fitted on, and on test20, with 95 %%
+intervals of resampled sets:
 
 %s
 Calibrated, a score is the %s (calibration error %.3f on rows it was not fitted on).
@@ -49,7 +66,7 @@ The spread holds %.0f %% of the human scores of such rows; it is meant to hold 8
 
 **Limits.** Sentences of Wikipedia, in Russian also of Reddit, translated by systems of 2019; other languages, domains
 and systems were not measured. z-scores are those of each pair's own judges: they do not compare pairs. Longer texts
-than %d pieces a side are scored in windows.
+than %d words a side are scored in windows.
 ]]
 
 local function folders_of(pairs_)
@@ -58,20 +75,9 @@ local function folders_of(pairs_)
   return folders
 end
 
-local function import_encoder(minimum)
-  return function(output)
-    local model <close> = queue.import(here, e5, work .. "/base.encoder", folders_of(PAIRS), { "train" }, minimum)
-    assert(model:save(output))
-  end
-end
-
-local function distil(output)
-  local keys = data .. "/held-out-sources.sha256"
-  local options = queue.with(OPTIONS, {
-    encoder = work .. "/base.encoder.qe", labels = OUTPUTS, held_out = lines.exists(keys) and keys or nil,
-    pool = table.concat(folders_of(table.move(PAIRS, 2, #PAIRS, 1, {})), ","),
-  })
-  queue.train("teacher", { data = data .. "/" .. PAIRS[1], options = options, output = output }):close()
+local function open(name)
+  local model, problem = qe.open(work .. "/" .. name, 1 << 32)
+  return model or error(problem, 0)
 end
 
 -- The rows of all pairs.
@@ -81,34 +87,93 @@ local function rows_of(set)
   return rows
 end
 
+-- ---- the judge ----
+
+local function import_encoder(minimum)
+  return function(output)
+    local model <close> = queue.import(here, e5, work .. "/base.encoder", folders_of(PAIRS), { "train" }, minimum)
+    assert(model:save(output))
+  end
+end
+
+local function train_judge(encoder, own)
+  return function(output)
+    local keys = data .. "/held-out-sources.sha256"
+    local options = queue.with(queue.with(JUDGE, own), {
+      encoder = work .. "/" .. encoder, labels = OUTPUTS, held_out = lines.exists(keys) and keys or nil,
+      pool = table.concat(folders_of(table.move(PAIRS, 2, #PAIRS, 1, {})), ","),
+    })
+    queue.train("teacher", { data = data .. "/" .. PAIRS[1], options = options, output = output }):close()
+  end
+end
+
 -- The trained student on top of the encoder as it came: biases, norms, pooler and head are taken over, weights are not.
-local function rebuilt()
-  local start <close>, problem = qe.open(work .. "/base.start.qe", 1 << 32)
-  if not start then error(problem, 0) end
-  local trained <close> = assert(qe.open(work .. "/base.f32.qe", 1 << 32))
-  local rows <close> = rows_of "train"
-  local manifest = trained:manifest()
-  local architecture = manifest.architecture
+local function thin(output)
+  local start <close>, trained <close>, rows <close> = open "base.start.qe", open "base.f32.qe", rows_of "train"
+  local architecture = trained:manifest().architecture
   local changes = { joint = true, alignment = qe.json.array {}, rank = RANK }
   for _, key in ipairs { "bins", "decoder_inputs", "decoder_dropout", "dropout", "max_tokens" } do
     changes[key] = architecture[key]
   end
-  local model = assert(start:derive(changes, rows, qe.rng(1, "adapters")))
+  local model <close> = assert(start:derive(changes, rows, qe.rng(1, "adapters")))
   assert(model:take(trained) > 0)
   for _, name in ipairs(start:params():names()) do
     if name:match "^layer%d+%.%w+%.weight$" then model:params():set_matrix(name, (start:params():matrix(name))) end
   end
   local kept = adapters.factor(model, trained, qe.rng(1, "factor"))
   io.stderr:write(("adapters of rank %d keep %.0f %% of what training changed\n"):format(RANK, 100 * kept))
-  assert(model:describe { recipe = manifest.recipe, data = manifest.data, license = manifest.license,
-                          created_by = manifest.created_by, teachers = manifest.teachers })
-  return model
+  assert(model:save(output))
+end
+
+-- ---- the family ----
+
+local function train_member(pair)
+  return function(output)
+    local own = { context = work .. "/base.judge.qe", parallel = queue.post_edits(data, work, pair),
+                  tags = queue.tags(data, pair), embedding = queue.width(work .. "/base.judge.qe") }
+    queue.train("kd", {
+      data = data .. "/" .. pair, output = output, options = queue.with(MEMBER, own),
+      teachers = { ("%s/%s.train.tsv.gz"):format(OUTPUTS, pair) },
+    }):close()
+  end
+end
+
+-- The mean states of the words of a pair's texts, per side.
+local function route(member, pair)
+  local rows <close>, sample <close> = assert(evaluate.read(data .. "/" .. pair, "train")), qe.dataset()
+  for row = 1, math.min(TEXTS, rows:rows()) do sample:append(rows:pair(row)) end
+  local sums = { source = {}, target = {} }
+  evaluate.passes(member, sample, nil, function(pass)
+    for side, sum in pairs(sums) do
+      local read = pass:tap(side .. ".read")
+      for i, value in ipairs(read:sum("rows"):values()) do sum[i] = (sum[i] or 0.0) + value end
+      sum.count = (sum.count or 0) + read:rows()
+    end
+  end)
+  for _, sum in pairs(sums) do
+    for i = 1, #sum do sum[i] = sum[i] / sum.count end
+  end
+  return sums
+end
+
+local function family()
+  local members, routes = {}, { source = {}, target = {} }
+  for i, pair in ipairs(PAIRS) do
+    members[i] = open(("base.%s.qe"):format(pair))
+    for side, values in pairs(route(members[i], pair)) do
+      table.move(values, 1, #values, #routes[side] + 1, routes[side])
+    end
+  end
+  local model = assert(qe.family(members))
+  for side, values in pairs(routes) do model:params():set_matrix("routes." .. side, values) end
+  model:round "f32"
+  model:prepare()
+  return model, members
 end
 
 -- Scores of all sets, by pair and set.
 local function scored_by(model, threads)
   local scored = {}
-  model:prepare()
   for _, pair in ipairs(PAIRS) do
     scored[pair] = {}
     for _, set in ipairs(SETS) do scored[pair][set] = queue.score(model, data .. "/" .. pair, set, threads) end
@@ -129,10 +194,24 @@ local function dev_scores(scored)
   return all
 end
 
-local function reported(scored)
-  local rows, report, metrics = { queue.CARD_HEAD }, {}, {}
+-- Of all pairs together, from some rows of each one's dev.
+local function fit_words(model)
+  local found = {}
   for _, pair in ipairs(PAIRS) do
-    metrics[pair] = {}
+    local folder = queue.tags(data, pair)
+    if folder and lines.exists(folder .. "/dev.tags") then
+      local rows <close> = assert(evaluate.read(data .. "/" .. pair, "dev"))
+      local judged = words.judge(model, rows, folder .. "/dev.mt", folder .. "/dev.tags", nil, TAGGED)
+      for _, row in ipairs(judged) do table.move(row, 1, #row, #found + 1, found) end
+    end
+  end
+  if #found > 0 then assert(model:describe { words = { threshold = words.threshold(found) } }) end
+end
+
+local function reported(scored, members)
+  local rows, report, metrics = { queue.CARD_HEAD }, {}, {}
+  for i, pair in ipairs(PAIRS) do
+    metrics[pair] = { word_mcc = members[i]:manifest().metrics.dev.word_mcc }
     for _, set in ipairs(SETS) do
       local text, decoder = queue.measure(scored[pair][set])
       rows[#rows + 1] = queue.card_row(pair .. " " .. set, text, decoder)
@@ -143,25 +222,28 @@ local function reported(scored)
   return table.concat(rows), table.concat(report), metrics
 end
 
--- Four bits a number first: what scores mean is fitted on what is shipped.
 local function ship(output)
-  local threads <close> = qe.pool(queue.THREADS)
-  local model <close> = rebuilt()
-  local rows <close> = rows_of "dev"
-  model:round(STORAGE)
+  local threads <close>, rows <close> = qe.pool(queue.THREADS), rows_of "dev"
+  local model <close>, members = family()
+  local judge <close> = open "base.judge.qe"
+  fit_words(model)
   local scored = scored_by(model, threads)
   local dev = calibrate.model(model, rows, threads, nil, dev_scores(scored))
-  local table_, report, metrics = reported(scored)
+  local table_, report, metrics = reported(scored, members)
+  local manifest, architecture = judge:manifest(), judge:manifest().architecture
   dev.rows, metrics.dev = rows:rows(), dev
-  assert(model:describe { languages = "multilingual", metrics = metrics })
+  assert(model:describe { languages = "multilingual", license = LICENSE, metrics = metrics, recipe = manifest.recipe,
+                          data = manifest.data, created_by = manifest.created_by, teachers = manifest.teachers,
+                          encoder = manifest.encoder })
   model:set_licence(lines.text(here .. "/LICENSE"))
-  local architecture, meaning = model:manifest().architecture, model:manifest().calibration.meaning
+  model:set_golden(require "qestrel.golden")
+  local meaning, longest = model:manifest().calibration.meaning, model:manifest().architecture.max_tokens
   local function save(path, bytes)
-    model:set_card(CARD:format(table.concat(PAIRS, ", "), architecture.layers, architecture.pieces, bytes // 1000, RANK,
-                               table_, meaning, dev.calibration_error, 100 * dev.coverage, architecture.max_tokens))
+    model:set_card(CARD:format(table.concat(PAIRS, ", "), bytes // 1000, architecture.layers, architecture.pieces, RANK,
+                               table_, meaning, dev.calibration_error, 100 * dev.coverage, longest))
     assert(model:save(path))
   end
-  local draft = work .. "/base.qe"
+  local draft = work .. "/base.draft.qe"
   save(draft, 0)
   save(output, #lines.text(draft))
   os.remove(draft)
@@ -170,6 +252,11 @@ end
 
 queue.shell("mkdir -p", work)
 queue.step(work .. "/base.encoder.qe", "the encoder with fewer pieces", import_encoder(MINIMUM))
-queue.step(work .. "/base.f32.qe", "the base student", distil)
+queue.step(work .. "/base.f32.qe", "the judge", train_judge("base.encoder.qe", TRAINED))
 queue.step(work .. "/base.start.qe", "the encoder with still fewer pieces", import_encoder(START_MINIMUM))
-queue.step(models .. "/base.qe", "the base student in four bits", ship)
+queue.step(work .. "/base.thin.qe", "the judge as adapters", thin)
+queue.step(work .. "/base.judge.qe", "the judge in four bits", train_judge("base.thin.qe", ADAPTED))
+for _, pair in ipairs(PAIRS) do
+  queue.step(("%s/base.%s.qe"):format(work, pair), "the aligned student of " .. pair, train_member(pair))
+end
+queue.step(models .. "/base.qe", "the family", ship)

@@ -66,6 +66,34 @@ function queue.import(here, e5, folder, folders, sets, minimum)
   return model
 end
 
+--- Numbers of a word: 64, or as many as the encoder in an archive has.
+function queue.width(encoder)
+  local model <close> = assert(qe.open(encoder, 1 << 32))
+  return math.min(64, model:manifest().architecture.width)
+end
+
+--- The pair's post-edits beside the sources as they were published, as a file in `work`; nil where there are none.
+function queue.post_edits(data, work, pair)
+  local edits = data .. "/" .. pair .. "/post-editing/train.pe"
+  if not lines.exists(edits) then return nil end
+  local path, number = ("%s/post-edits.%s.tsv"):format(work, pair), 0
+  local rows <close> = assert(evaluate.read(data .. "/" .. pair, "train"))
+  local file = assert(io.open(path, "w"))
+  file:write "source\ttranslation\n"
+  for edit in io.lines(edits) do
+    number = number + 1
+    file:write((rows:pair(number)), "\t", (edit:gsub("\t", " ")), "\n")
+  end
+  assert(file:close())
+  return path
+end
+
+--- The folder of tags of the pair's words; nil where there are none.
+function queue.tags(data, pair)
+  local folder = data .. "/" .. pair .. "/post-editing"
+  return lines.exists(folder .. "/train.tags") and folder or nil
+end
+
 --- "ro-en" -> "Romanian to English".
 function queue.spoken(pair)
   local from, to = pair:match "^(%a+)%-(%a+)$"

@@ -13,7 +13,6 @@
 local here = arg[0]:match "^(.*)/[^/]*$" or "."
 package.path = here .. "/?.lua;" .. package.path
 local qe = require "qestrel"
-local evaluate = require "qestrel.evaluate"
 local lines = require "qestrel.lines"
 local pool = require "qestrel.pool"
 local queue = require "queue"
@@ -26,12 +25,7 @@ end
 local PAIRS = pool.folders(arg[4] or queue.PAIRS)
 local OUTPUTS = os.getenv "OUTPUTS" or here .. "/outputs"
 
-local function width_of_encoder()
-  local encoder <close> = assert(qe.open(work .. "/encoder.qe", 1 << 32))
-  return encoder:manifest().architecture.width
-end
-
-local WIDTH = math.min(64, width_of_encoder())
+local WIDTH = queue.width(work .. "/encoder.qe")
 local VECTORS = { embedding = WIDTH, window = 2 }
 local STUDENT = { student = "aligned", embedding = WIDTH, window = 2, states = 128, comparison = 64, epochs = 20,
                   patience = 20, dropout = 0.4, rate = 0.0012, word_rate = 0.0, alpha = 0.5, decoder = true,
@@ -61,27 +55,6 @@ measured. Longer texts than 100 words a side are scored in windows. The score sa
 beside those of other sentences; to choose among candidates for one sentence, use `qestrel rerank`, which adds
 consensus.
 ]]
-
--- The pair's post-edits beside the sources as they were published; nil where there are none.
-local function post_edits(pair)
-  local edits = data .. "/" .. pair .. "/post-editing/train.pe"
-  if not lines.exists(edits) then return nil end
-  local path, number = ("%s/post-edits.%s.tsv"):format(work, pair), 0
-  local rows <close> = assert(evaluate.read(data .. "/" .. pair, "train"))
-  local file = assert(io.open(path, "w"))
-  file:write "source\ttranslation\n"
-  for edit in io.lines(edits) do
-    number = number + 1
-    file:write((rows:pair(number)), "\t", (edit:gsub("\t", " ")), "\n")
-  end
-  assert(file:close())
-  return path
-end
-
-local function tags(pair)
-  local folder = data .. "/" .. pair .. "/post-editing"
-  return lines.exists(folder .. "/train.tags") and folder or nil
-end
 
 local function make_vectors(pair)
   return function(output)
@@ -117,7 +90,8 @@ local function make_student(pair)
   return function(output)
     local threads <close> = qe.pool(queue.THREADS)
     local draft = work .. "/" .. pair .. ".qe"
-    local own = { init = ("%s/vectors.%s.qe"):format(work, pair), parallel = post_edits(pair), tags = tags(pair) }
+    local own = { init = ("%s/vectors.%s.qe"):format(work, pair), parallel = queue.post_edits(data, work, pair),
+                  tags = queue.tags(data, pair) }
     local model <close> = queue.train("kd", {
       data = data .. "/" .. pair, output = draft, options = queue.with(STUDENT, own), quiet = true,
       teachers = { ("%s/%s.train.tsv.gz"):format(OUTPUTS, pair) },

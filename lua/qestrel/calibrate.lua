@@ -184,7 +184,8 @@ end
 -- log-probabilities, if it can do without
 -- @return figures: calibration_error and coverage, of rows that were not fitted
 function calibrate.model(model, data, threads, threshold, scored)
-  local raw = { type = "z-score", direction = "higher is better", scale = 1.0, shift = 0.0 }
+  local raw = { type = "z-score", direction = "higher is better", scale = 1.0, shift = 0.0,
+                context = (model:manifest().score or {}).context }
   assert(model:describe { score = raw })
   local z = scored or all_scores(model, data, threads)
   local copies = #z // data:rows()

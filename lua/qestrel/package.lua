@@ -3,6 +3,7 @@
 -- @module qestrel.package
 local qe = require "qestrel"
 local calibrate = require "qestrel.calibrate"
+local context = require "qestrel.context"
 local golden = require "qestrel.golden"
 local lines = require "qestrel.lines"
 local teacher = require "qestrel.teacher"
@@ -18,7 +19,7 @@ end
 
 -- Beside `found`, what calibration has found already.
 local function metrics_of(run, found)
-  local z, gold = run:dev_scores(), run.dev:column "gold"
+  local z, gold = run.encoder and context.dev_scores(run) or run:dev_scores(), run.dev:column "gold"
   found.pearson_low, found.pearson_high = qe.bootstrap("pearson", z, gold, 1000, 0.95, 1)
   found.pearson, found.spearman = qe.pearson(z, gold), qe.spearman(z, gold)
   found.rmse, found.rows, found.worst_decile_recall = qe.rmse(z, gold), #gold, qe.worst_decile_recall(z, gold)
@@ -83,8 +84,8 @@ end
 
 -- Options that only say where files are or how to describe the model do not belong to the recipe.
 local NOT_RECIPE = { golden = true, card = true, license = true, license_file = true, languages = true, augment = true,
-                     encoder = true, init = true, parallel = true, pool = true, held_out = true, labels = true,
-                     tags = true }
+                     encoder = true, context = true, init = true, parallel = true, pool = true, held_out = true,
+                     labels = true, tags = true }
 
 local function recipe_entry(run)
   local options = {}
@@ -116,7 +117,8 @@ end
 function package_model.finish(run)
   local student, o = run.student, run.options
   student:round(o.storage)
-  local metrics = metrics_of(run, calibrate.model(student, run.dev, run.pool, tonumber(o.good)))
+  local found = calibrate.model(student, run.dev, run.pool, tonumber(o.good), context.scores(run))
+  local metrics = metrics_of(run, found)
   local languages = languages_of(run, run.folder)
   assert(student:describe {
     languages = languages, license = o.license, created_by = "qestrel " .. qe.version(),

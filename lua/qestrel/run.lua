@@ -8,6 +8,7 @@
 --    run.tape, run.pool             of the current step
 --    run.state                      everything that lasts: library objects, numbers, strings, tables of these
 -- @module qestrel.run
+local context = require "qestrel.context"
 local qe = require "qestrel"
 local evaluate = require "qestrel.evaluate"
 local teacher = require "qestrel.teacher"
@@ -33,7 +34,7 @@ function Run:configuration()
   local vocabulary = o.vocabulary == "words"
       and { kind = "words", size = o.words, minimum = o.minimum, lowercase = o.lowercase }
     or { kind = "ngrams", buckets = o.buckets, lowercase = o.lowercase }
-  local aligned = o.student == "aligned"
+  local aligned, reads = o.student == "aligned", self.encoder ~= nil
   return {
     name = o.student, embedding = o.embedding, hidden = o.hidden, dropout = o.dropout,
     attention = not aligned and o.attention or nil, window = aligned and o.window or nil,
@@ -42,7 +43,10 @@ function Run:configuration()
     decoder_dropout = aligned and o.decoder_dropout or nil,
     words = aligned and (o.tags or "") ~= "" or nil,
     head = o.bins > 0 and "bins" or "sigmoid", bins = o.bins, max_tokens = o.max_tokens,
-    decoder_inputs = o.decoder and 4 or 0, source = vocabulary, target = vocabulary,
+    decoder_inputs = o.decoder and 4 or 0,
+    least_count = aligned and o.least_count or nil, least_link = aligned and o.least_link or nil,
+    context_layer = reads and self.encoder.layer or nil, context_width = reads and self.encoder.width or nil,
+    source = not reads and vocabulary or nil, target = not reads and vocabulary or nil,
   }
 end
 
@@ -50,16 +54,21 @@ end
 function Run:new_model(name, configuration)
   local model, problem = qe.model(configuration or self:configuration(), self.train, self:rng(name), self.parallel)
   if not model then error(problem, 0) end
+  if self.encoder then context.attach(self, model) end
   return model
 end
 
 --- One pass of the student (or another model) with dropout from the stream NAME.dropout.
 function Run:forward(batch, model, name)
-  return (model or self.student):forward(self.tape, batch, { dropout = self:rng((name or "student") .. ".dropout") })
+  model = model or self.student
+  local options = self.encoder and context.given(self.tape, self.encoder.train, batch, model) or {}
+  options.dropout = self:rng((name or "student") .. ".dropout")
+  return model:forward(self.tape, batch, options)
 end
 
 --- Scores of the dev rows by the student as it is now, as its archive would give them.
 function Run:dev_scores()
+  if self.encoder then return context.own_scores(self, self.dev) end
   self.student:prepare()
   return evaluate.scores(self.student, self.dev, self.pool)
 end
@@ -197,6 +206,8 @@ function Run.new(recipe, request)
   end
   self.parallel, problem = read_parallel(self.options.parallel)
   if problem then return nil, problem end
+  ok, problem = context.open(self)
+  if not ok then return nil, problem end
   self.student = recipe.student and recipe.student(self) or self:new_model "student"
   ok, problem = start_from(self, self.options.init)
   if not ok then return nil, problem end

@@ -17,6 +17,7 @@
 -- @module qestrel.train
 local qe = require "qestrel"
 local checkpoint = require "qestrel.checkpoint"
+local context = require "qestrel.context"
 local lines = require "qestrel.lines"
 local options = require "qestrel.options"
 local package_model = require "qestrel.package"
@@ -62,6 +63,9 @@ local function start_stage(run, stage)
   }
   for _, name in ipairs(o.word_rate ~= 1 and params:names() or {}) do
     if WORD_MATRICES[name:match "%.([%w_]+)$"] then run.optimiser:scale(name, o.word_rate) end
+  end
+  for _, name in ipairs(run.encoder and params:names() or {}) do -- axes see no gradient, and must not decay
+    if name:match "%.embedding$" or name:match "%.center$" then run.optimiser:scale(name, 0) end
   end
   if stage.setup then call(run, stage.setup) end
   run.total_steps = stage.epochs * run.batcher:batches()
@@ -239,6 +243,7 @@ function train.run(recipe, request)
   run, problem = Run.new(recipe, request)
   if not run then return nil, problem end
   if recipe.setup then call(run, recipe.setup) end
+  context.read(run)
   run.identity = identity_of(run)
   run.state.curve = {}
   run.output = request.output

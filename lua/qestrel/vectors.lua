@@ -33,11 +33,12 @@ local function add(list, values)
   for i, value in ipairs(values) do list[i] = (list[i] or 0) + value end
 end
 
--- Mean of each side, and the covariance of what is left, of all words of a sample.
-local function moments(run, encoder, layer)
+--- Mean of each side, and the covariance of what is left, of all words that `show` shows it.
+-- @param show called with a function (side, states)
+-- @return { means =, squares =, width = }
+function vectors.moments(show)
   local sums, squares, count = { source = {}, target = {} }, {}, { source = 0, target = 0 }
-  local sample <close> = sample_of(run)
-  visit(run, encoder, sample, layer, function(side, states)
+  show(function(side, states)
     add(sums[side], states:sum("rows"):values())
     add(squares, states:matmul(states, "tn"):values())
     count[side] = count[side] + states:rows()
@@ -54,7 +55,7 @@ local function moments(run, encoder, layer)
     for i = 1, width do sum[i] = sum[i] * share end
   end
   for i, value in ipairs(squares) do squares[i] = value / all end
-  return sums, squares, width
+  return { means = sums, squares = squares, width = width }
 end
 
 -- Columns of a width x count matrix made orthonormal, in place (Gram-Schmidt).
@@ -88,25 +89,34 @@ function vectors.axes(matrix, width, count, rng)
   return cells
 end
 
---- For all training rows, words x count: states of words along the axes, one store per side. Their unit is such that a
--- word's square is 1 on average.
--- @return { source =, target = }, and the share of the variance that the axes hold
-function vectors.collect(run, encoder, layer, count)
-  local means, squares, width = moments(run, encoder, layer)
+--- The axes of such moments, in a unit such that a word's square is 1 on average.
+-- @return width x count matrix, and the share of the variance that the axes hold
+function vectors.unit_axes(moments, count, rng)
+  local width, squares = moments.width, moments.squares
   if count > width then error(("--embedding=%d: the encoder's states have %d numbers"):format(count, width), 0) end
-  local axes, trace, held = vectors.axes(squares, width, count, run:rng "vectors"), 0, 0
+  local axes, trace, held = vectors.axes(squares, width, count, rng), 0, 0
   local tape <close> = qe.tape()
   local turned = tape:constant(width, count, axes)
   local spread = tape:constant(width, width, squares):matmul(turned) * turned
   for _, value in ipairs(spread:values()) do held = held + value end
   for i = 1, width do trace = trace + squares[(i - 1) * width + i] end
   for i, value in ipairs(axes) do axes[i] = value / math.sqrt(held) end
-  local stores = { source = qe.states(count), target = qe.states(count) }
+  return axes, held / trace
+end
+
+--- For all training rows, words x count: states of words along the axes, one store per side.
+-- @return { source =, target = }, and the share of the variance that the axes hold
+function vectors.collect(run, encoder, layer, count)
+  local sample <close> = sample_of(run)
+  local moments = vectors.moments(function(see) visit(run, encoder, sample, layer, see) end)
+  local axes, share = vectors.unit_axes(moments, count, run:rng "vectors")
+  local stores, width = { source = qe.states(count), target = qe.states(count) }, moments.width
   visit(run, encoder, run.train, layer, function(side, states, batch, own)
-    local projected = (states - own:constant(1, width, means[side])):matmul(own:constant(width, count, axes))
+    local centered = states - own:constant(1, width, moments.means[side])
+    local projected = centered:matmul(own:constant(width, count, axes))
     assert(stores[side]:add(projected, nil, batch:segments(run.student, side), { share = 1 }))
   end)
-  return stores, held / trace
+  return stores, share
 end
 
 return vectors

@@ -81,12 +81,13 @@ end
 
 --- Every tagged token of some rows: { probability =, bad = }, by row.
 -- @param tokens, tags paths
-function words.judge(model, rows, tokens, tags, threads)
+-- @param most (optional) rows from the first that are looked at
+function words.judge(model, rows, tokens, tags, threads, most)
   local scorer <close> = qe.scorer(model, threads)
   local texts, marks = lines.aligned(tokens, tags)
   if not texts then error(marks, 0) end
   local by_row = {}
-  for i = 1, rows:rows() do
+  for i = 1, math.min(most or math.huge, rows:rows()) do
     local found = {}
     local probabilities = assert(scorer:words((rows:pair(i)), texts[i]))
     for k, bad in ipairs(words.parse(marks[i], #probabilities)) do
