@@ -468,6 +468,7 @@ const struct architecture aligned_student = {
   .work_fits = aligned_work_fits,
   .work_free = aligned_work_free,
   .vector_width = aligned_vector_width,
+  .vectors_read = aligned_vectors_read,
   .vectors = aligned_vectors,
   .score = aligned_score,
   .score_list = aligned_score,

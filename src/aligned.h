@@ -78,6 +78,8 @@ struct work *aligned_work_new(const struct scoring *scoring);
 bool aligned_work_fits(const struct work *work, const struct scoring *scoring);
 void aligned_work_free(struct work *work);
 size_t aligned_vector_width(const struct scoring *scoring);
+void aligned_vectors_read(const struct scoring *scoring, const struct kernel *kernel,
+                          const struct context_words *words, float *out);
 void aligned_vectors(const struct scoring *scoring, const struct kernel *kernel, const struct words *words,
                      float *out);
 /* A pair whose words were read already; what the encoder says of it stands in the scores. */

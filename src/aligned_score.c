@@ -427,8 +427,20 @@ void aligned_score(qe_scorer *scorer, struct work *base, size_t first, size_t en
 /* ---- word vectors ---- */
 
 size_t aligned_vector_width(const struct scoring *base) {
+  return ((const struct aligned_scoring *)base)->shape.wide;
+}
+
+void aligned_vectors_read(const struct scoring *base, const struct kernel *kernel,
+                          const struct context_words *words, float *out) {
   const struct aligned_scoring *scoring = (const struct aligned_scoring *)base;
-  return scoring->context ? 0 : scoring->shape.wide;
+  const struct aligned_side *side = &scoring->side[QE_TARGET];
+  const size_t wide = scoring->shape.wide;
+  float word[ALIGNED_WIDEST];
+  for (size_t i = 0; i < words->count[QE_TARGET]; i++) {
+    kernel->product(1, scoring->shape.context, wide, words->states[QE_TARGET] + i * words->stride, 0,
+                    side->embedding, side->center, word, 0);
+    kernel->direction(wide, word, scoring->zeros, out + i * wide);
+  }
 }
 
 void aligned_vectors(const struct scoring *base, const struct kernel *kernel, const struct words *words,

@@ -26,6 +26,7 @@ struct shard {
 enum { TAP_SCORE, TAP_LOGITS, TAP_POOLED, TAP_INPUTS, TAP_OWN };
 enum { MOST_TAP_NAME = 32 };
 
+struct context_words;
 struct architecture {
   const char *name;
   struct configuration defaults;
@@ -59,8 +60,11 @@ struct architecture {
   struct work *(*work_new)(const struct scoring *scoring);
   bool (*work_fits)(const struct work *work, const struct scoring *scoring);
   void (*work_free)(struct work *work);
-  /* Vectors of a translation's words, unit or zero, vector_width (padded) apart; NULL: it has none. */
+  /* Vectors of a translation's words, unit or zero, vector_width (padded) apart; NULL: it has none. Those of words alone, or
+  ** of words in context as the encoder of model->context has read them. */
   size_t (*vector_width)(const struct scoring *scoring);
+  void (*vectors_read)(const struct scoring *scoring, const struct kernel *kernel,
+                       const struct context_words *words, float *out);
   void (*vectors)(const struct scoring *scoring, const struct kernel *kernel, const struct words *words,
                   float *out);
   score_pairs *score, *score_list; /* the latter knows that candidates of one source stand together */

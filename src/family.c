@@ -178,7 +178,6 @@ struct family_work {
   struct context_work *context;
   qe_scorer scorer; /* of the member that is asked */
   const qe_scorer *outer;
-  float *mean; /* of one side */
   struct work *member[];
 };
 
@@ -231,7 +230,6 @@ static void work_free(struct work *base) {
     aligned_work_free(work->member[i]);
   context_work_free(work->context);
   family_release(work->family);
-  memory_free(work->mean);
   memory_free(work);
 }
 
@@ -244,8 +242,7 @@ static struct work *work_new(const struct scoring *base) {
   work->family = family_hold(scoring->family);
   work->scoring = scoring;
   work->context = context_work_new(scoring->context);
-  work->mean = memory_new(scoring->wide, sizeof *work->mean);
-  bool whole = work->context && work->mean;
+  bool whole = work->context != NULL;
   for (size_t i = 0; i < count; i++) {
     work->member[i] = aligned_work_new(family_member(scoring->family, i)->scoring);
     whole = whole && work->member[i];
@@ -263,30 +260,27 @@ static bool work_fits(const struct work *base, const struct scoring *scoring) {
 }
 
 /* How far the mean state of one side's words is from each member's, added to `distance`; nothing where there are none. */
-static void add_distances(struct family_work *work, size_t side, const struct context_words *words,
+static void add_distances(const struct family_scoring *scoring, size_t side, const struct context_words *words,
                           float *distance) {
-  const struct family_scoring *scoring = work->scoring;
-  if (words->count[side] == 0)
-    return;
-  memset(work->mean, 0, scoring->wide * sizeof *work->mean);
-  for (size_t i = 0; i < words->count[side]; i++)
-    for (size_t j = 0; j < scoring->width; j++)
-      work->mean[j] += words->states[side][i * words->stride + j];
-  for (size_t member = 0; member < family_count(work->family); member++) {
-    const float *route = scoring->route[side] + member * scoring->wide;
-    for (size_t j = 0; j < scoring->width; j++) {
-      const float apart = work->mean[j] / (float)words->count[side] - route[j];
+  const size_t count = words->count[side], members = family_count(scoring->family);
+  for (size_t j = 0; count > 0 && j < scoring->width; j++) {
+    float sum = 0.0f;
+    for (size_t i = 0; i < count; i++)
+      sum += words->states[side][i * words->stride + j];
+    const float mean = sum / (float)count;
+    for (size_t member = 0; member < members; member++) {
+      const float apart = mean - scoring->route[side][member * scoring->wide + j];
       distance[member] += apart * apart;
     }
   }
 }
 
-static size_t nearest(struct family_work *work, const struct context_words *words) {
+static size_t nearest(const struct family_scoring *scoring, const struct context_words *words) {
   float distance[FAMILY_MOST_MEMBERS] = { 0 };
   size_t best = 0;
   for (size_t side = 0; side < SIDES; side++)
-    add_distances(work, side, words, distance);
-  for (size_t i = 1; i < family_count(work->family); i++)
+    add_distances(scoring, side, words, distance);
+  for (size_t i = 1; i < family_count(scoring->family); i++)
     best = distance[i] < distance[best] ? i : best;
   return best;
 }
@@ -294,7 +288,7 @@ static size_t nearest(struct family_work *work, const struct context_words *word
 /* The member finds what the encoder says in the scores and puts its own there. */
 static int ask(void *owner, size_t number, const struct context_words *words) {
   struct family_work *work = owner;
-  const size_t member = nearest(work, words);
+  const size_t member = nearest(work->scoring, words);
   work->scorer.model = family_member(work->family, member);
   const int status = aligned_score_read(work->member[member], &work->scorer, number, words);
   work->base.bad = work->member[member]->bad;
@@ -329,6 +323,24 @@ static void score_family(qe_scorer *scorer, struct work *base, size_t first, siz
                                 scorer->model->configuration.max_tokens, ask, work);
 }
 
+/* ---- word vectors ---- */
+
+static const struct scoring *first_of(const struct scoring *base) {
+  return family_member(((const struct family_scoring *)base)->family, 0)->scoring;
+}
+
+static size_t vector_width(const struct scoring *base) {
+  return aligned_vector_width(first_of(base));
+}
+
+/* By the member that reads that language; a text alone has no source. */
+static void vectors_read(const struct scoring *base, const struct kernel *kernel, const struct context_words *words,
+                         float *out) {
+  const struct family_scoring *scoring = (const struct family_scoring *)base;
+  const size_t member = nearest(scoring, words);
+  aligned_vectors_read(family_member(scoring->family, member)->scoring, kernel, words, out);
+}
+
 const struct architecture family_of_students = {
   .name = "family",
   .defaults = { .max_tokens = 100, .decoder_inputs = 0 },
@@ -349,6 +361,8 @@ const struct architecture family_of_students = {
   .work_new = work_new,
   .work_fits = work_fits,
   .work_free = work_free,
+  .vector_width = vector_width,
+  .vectors_read = vectors_read,
   .score = score_family,
   .score_list = score_family,
 };

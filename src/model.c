@@ -96,8 +96,7 @@ float qe_model_word_threshold(const qe_model *model) {
 }
 
 int qe_model_word_vectors(const qe_model *model) {
-  return model->scoring && model->scoring->architecture->vectors != NULL &&
-         model->scoring->architecture->vector_width(model->scoring) > 0;
+  return model->scoring && model->scoring->architecture->vector_width != NULL;
 }
 
 qe_params *qe_model_params(qe_model *model) {

@@ -9,7 +9,7 @@
 #include "scores.h"
 #include "scratch.h"
 
-enum { WIDTH = 8 }; /* of the encoder */
+enum { WIDTH = 8, EMBEDDED = 6 }; /* of the encoder's states; of words */
 #define IN_CONTEXT                                                                                                 \
   "{\"name\":\"aligned\",\"embedding\":6,\"states\":19,\"comparison\":7,\"hidden\":5,\"max_tokens\":20,"           \
   "\"decoder_inputs\":4,\"words\":true,\"context_layer\":1,\"context_width\":%zu}"
@@ -317,6 +317,105 @@ static void test_archive_of_a_family(void **state) {
   scratch_remove(scratch.folder);
 }
 
+/* ---- words in context, in lists ---- */
+
+enum { LIST = 5, MOST_WORDS = 20 };
+static const char *const list_texts[LIST] = { "ka lomi su", "ka lomi su Teri", "pa! ro", "", "su ka 42 ro lomi" };
+
+/* Directions of the words of each text, in double. */
+struct directions {
+  double x[MOST_WORDS][EMBEDDED];
+  size_t count;
+};
+
+static void directions_of(qe_model *model, struct directions out[LIST]) {
+  qe_dataset *data = qe_dataset_new();
+  uint32_t rows[LIST];
+  qe_segments words;
+  for (uint32_t i = 0; i < LIST; i++) {
+    const qe_pair pair = { .translation = qe_string(list_texts[i]) };
+    assert_int_equal(qe_dataset_append(data, &pair), QE_OK);
+    rows[i] = i;
+  }
+  qe_batch *batch = qe_batch_new(data, rows, LIST);
+  qe_tape *tape = qe_tape_new(NULL, 1);
+  const qe_tensor found = qe_pass_tap(qe_model_forward(tape, model, batch, NULL), "target.embedding");
+  assert_int_equal(qe_batch_segments(batch, model, QE_TARGET, &words), QE_OK);
+  for (size_t i = 0; i < LIST; i++) {
+    out[i].count = words.offset[i + 1] - words.offset[i];
+    for (size_t k = 0; k < out[i].count; k++) {
+      const qe_real *x = qe_values(found) + (words.offset[i] + k) * EMBEDDED;
+      double size = 0;
+      for (size_t j = 0; j < EMBEDDED; j++)
+        size += (double)x[j] * (double)x[j];
+      for (size_t j = 0; j < EMBEDDED; j++)
+        out[i].x[k][j] = (double)x[j] / sqrt(size);
+    }
+  }
+  qe_tape_free(tape);
+  qe_batch_free(batch);
+  qe_dataset_free(data);
+}
+
+static double best_mean(const struct directions *a, const struct directions *b) {
+  double sum = 0;
+  for (size_t i = 0; i < a->count; i++) {
+    double best = 0;
+    for (size_t j = 0; j < b->count; j++) {
+      double cosine = 0;
+      for (size_t k = 0; k < EMBEDDED; k++)
+        cosine += a->x[i][k] * b->x[j][k];
+      best = fmax(best, cosine);
+    }
+    sum += best;
+  }
+  return sum / (double)a->count;
+}
+
+static double alike(const struct directions *a, const struct directions *b) {
+  return a->count == 0 || b->count == 0 ? a->count == b->count : (best_mean(a, b) + best_mean(b, a)) / 2;
+}
+
+static void consensus_values(const qe_model *model, double values[LIST]) {
+  qe_text texts[LIST];
+  qe_consensus *consensus = qe_consensus_by_words(model);
+  assert_non_null(consensus);
+  for (size_t i = 0; i < LIST; i++)
+    texts[i] = qe_string(list_texts[i]);
+  assert_int_equal(qe_consensus_values(consensus, texts, LIST, NULL, values), QE_OK);
+  qe_consensus_free(consensus);
+}
+
+/* Against its definition; a family asks the member that is nearest to the text alone. */
+static void test_consensus(void **state) {
+  struct fixture f;
+  struct directions directions[LIST];
+  double values[LIST], others[LIST];
+  qe_model *model = qe_model_new();
+  (void)state;
+  fixture_make(&f);
+  qe_model *second = student(f.train, f.encoder, 2), *const members[] = { second, f.student };
+  assert_int_equal(qe_model_prepare(f.student), QE_OK);
+  directions_of(f.student, directions);
+  consensus_values(f.student, values);
+  for (size_t i = 0; i < LIST; i++) {
+    double sum = 0;
+    for (size_t j = 0; j < LIST; j++)
+      sum += i == j ? 0 : alike(&directions[i], &directions[j]);
+    assert_true(fabs(values[i] - sum / (LIST - 1)) < 1e-5);
+  }
+  assert_int_equal(qe_model_create_family(model, members, 2), QE_OK);
+  for (size_t i = 0; i < qe_params_count(model->params); i++)
+    for (size_t j = 0; j < WIDTH; j++)
+      qe_params_matrix(model->params, i)[j] = 100; /* far from all texts */
+  assert_int_equal(qe_model_prepare(model), QE_OK);
+  consensus_values(model, others);
+  assert_memory_equal(values, others, sizeof values);
+  qe_model_free(model);
+  qe_model_free(second);
+  fixture_drop(&f);
+}
+
 static void test_refused(void **state) {
   struct fixture f;
   qe_rng rng;
@@ -368,6 +467,7 @@ int main(void) {
     cmocka_unit_test(test_archive),
     cmocka_unit_test(test_a_family_asks_the_nearest),
     cmocka_unit_test(test_archive_of_a_family),
+    cmocka_unit_test(test_consensus),
     cmocka_unit_test(test_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 --- A model adapted to ratings of one's own: other people, another domain, another unit. Sources are split into three:
 -- those that are trained on, those that training stops by and that calibration is fitted on, and those that are held
 -- out, which the report is about. Embeddings stay as they are; a student that training does not make better on dev rows
--- is only calibrated anew.
+-- is only calibrated anew, and so is a family, whose members were trained alone.
 -- @module qestrel.adapt
 local qe = require "qestrel"
 local calibrate = require "qestrel.calibrate"
@@ -111,7 +111,7 @@ end
 local function recipe_of(model, request)
   local function frozen(run)
     for _, name in ipairs(run.student:params():names()) do
-      if name:match "embedding" then run.optimiser:scale(name, 0) end
+      if name:match "embedding" or name:match "center" then run.optimiser:scale(name, 0) end
     end
   end
   return {
@@ -184,12 +184,17 @@ function adapt.run(request)
   local calibrated = original:copy()
   report.dev = calibrate.model(calibrated, parts.dev, threads, tonumber(request.good))
   report.calibrated = measured(calibrated, parts.held_out, threads)
-  local tuned, metrics = trained(original, parts, request) -- which calibrates on dev, too
-  if not tuned then return nil, metrics end
-  report.trained = measured(tuned, parts.dev, threads).pearson > measured(calibrated, parts.dev, threads).pearson
-  local model = report.trained and tuned or calibrated
-  report.after = report.trained and measured(tuned, parts.held_out, threads) or report.calibrated
+  local model, metrics = calibrated, nil
+  report.trained, report.after = false, report.calibrated
+  if original:manifest().architecture.name ~= "family" then
+    local tuned
+    tuned, metrics = trained(original, parts, request) -- which calibrates on dev, too
+    if not tuned then return nil, metrics end
+    report.trained = measured(tuned, parts.dev, threads).pearson > measured(calibrated, parts.dev, threads).pearson
+    model = report.trained and tuned or calibrated
+  end
   if report.trained then
+    report.after = measured(model, parts.held_out, threads)
     report.dev = { calibration_error = metrics.calibration_error, coverage = metrics.coverage }
   end
   described(model, original, parts, report)

@@ -131,7 +131,10 @@ support.with_folder(function(folder)
     local opened = assert(qe.open(folder .. "/family.qe"))
     local one, other = evaluate.scores(member, dev), evaluate.scores(opened, dev)
     for i in ipairs(one) do equal(other[i], one[i]) end
-    equal(opened:word_vectors(), false)
+    equal(opened:word_vectors(), true)
+    local values = qe.consensus(nil, opened):values { "ka lo", "ka lo", "su te vi" }
+    equal(values[1], values[2])
+    equal(values[1] >= values[3] and values[3] == values[3], true)
     equal(select(2, pcall(qe.family, {})):find("1 to 64", 1, true) ~= nil, true)
   end)
 end)

@@ -35,7 +35,9 @@ function command.run(arguments)
     rows.held_out, rows.held_out + rows.train + rows.dev, rows.train, rows.dev))
   io.write("                pearson  spearman      rmse\n", line("as it was", report.before),
     line("calibrated", report.calibrated), line("adapted", report.after))
-  if not report.trained then io.write "training did not help on the rows to stop by: calibrated alone\n" end
+  if not report.trained then
+    io.write "calibrated alone: it is a family, or training did not help on the rows to stop by\n"
+  end
   io.write(("calibration error %.3f, %.0f %% of the ratings inside the spread (rows to calibrate by, halves)\n"):format(
     report.dev.calibration_error, 100 * report.dev.coverage))
   return 0
