@@ -109,7 +109,9 @@ end
 
 -- The trained student on top of the encoder as it came: biases, norms, pooler and head are taken over, weights are not.
 local function thin(output)
-  local start <close>, trained <close>, rows <close> = open "base.start.qe", open "base.f32.qe", rows_of "train"
+  local start <close> = open "base.start.qe"
+  local rows <close> = rows_of "train"
+  local trained <close> = open "base.f32.qe"
   local architecture = trained:manifest().architecture
   local changes = { joint = true, alignment = qe.json.array {}, rank = RANK }
   for _, key in ipairs { "bins", "decoder_inputs", "decoder_dropout", "dropout", "max_tokens" } do
@@ -140,7 +142,8 @@ end
 
 -- The mean states of the words of a pair's texts, per side.
 local function route(member, pair)
-  local rows <close>, sample <close> = assert(evaluate.read(data .. "/" .. pair, "train")), qe.dataset()
+  local rows <close> = assert(evaluate.read(data .. "/" .. pair, "train"))
+  local sample <close> = qe.dataset()
   for row = 1, math.min(TEXTS, rows:rows()) do sample:append(rows:pair(row)) end
   local sums = { source = {}, target = {} }
   evaluate.passes(member, sample, nil, function(pass)
@@ -223,7 +226,8 @@ local function reported(scored, members)
 end
 
 local function ship(output)
-  local threads <close>, rows <close> = qe.pool(queue.THREADS), rows_of "dev"
+  local rows <close> = rows_of "dev"
+  local threads <close> = qe.pool(queue.THREADS)
   local model <close>, members = family()
   local judge <close> = open "base.judge.qe"
   fit_words(model)

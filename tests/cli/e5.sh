@@ -90,7 +90,9 @@ OUTPUTS=work/outputs EPOCHS=1 RANK=2 "$QESTREL" lua "$SOURCE_DIR/examples/mlqe/b
   { cat err; exit 1; }
 "$QESTREL" verify models/base.qe > /dev/null
 "$QESTREL" inspect models/base.qe > base.json
-grep -q '"storage": "int4"' base.json && grep -q '"yy-en"' base.json || { cat base.json; exit 1; }
+grep -q '"name": "family"' base.json && grep -q '"yy-en"' base.json || { cat base.json; exit 1; }
+"$QESTREL" inspect work/base.xx-en.qe > member.json
+grep -q '"storage": "int4"' member.json && grep -q '"context_layer": 1' member.json || { cat member.json; exit 1; }
 [ "$(grep -c . work/base.tsv)" = 4 ] || { cat work/base.tsv; exit 1; }
 printf 'a b\tb a\n' | "$QESTREL" score -m models/base.qe --json | grep -q '"spread": [0-9]' || { echo "no spread"; exit 1; }
 "$QESTREL" train kd --data=data/xx-en --teacher=work/outputs/xx-en.train.tsv.gz -o student.qe --epochs=1 2> err ||
