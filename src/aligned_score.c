@@ -339,6 +339,15 @@ static float finish(const struct step *step, const qe_scorer *scorer, const qe_p
   return step->kernel->score(s->bins, work->out);
 }
 
+/* The student's score, with what the encoder says where it was asked, in the unit of the human ones. */
+static float on_line(const qe_scorer *scorer, size_t number, bool in_context, float own) {
+  const qe_model *model = scorer->model;
+  if (!in_context)
+    return model->shift + model->scale * own;
+  const struct context_line *line = &model->context_line[scorer->pairs[number].logprob_count > 0];
+  return line->shift + line->scale * (own + line->weight * scorer->scores[number]);
+}
+
 static int score_pair(struct aligned_work *work, const qe_scorer *scorer, size_t number) {
   const qe_pair *pair = &scorer->pairs[number];
   struct step step = { work, (const struct aligned_scoring *)scorer->model->scoring, scorer->kernel, { 0 } };
@@ -370,10 +379,7 @@ static int score_pair(struct aligned_work *work, const qe_scorer *scorer, size_t
   }
   if (scorer->wants_words)
     tag_words(&step);
-  const qe_model *model = scorer->model;
-  const float own = finish(&step, scorer, pair);
-  const float said = work->read ? model->context_weight * scorer->scores[number] : 0.0f;
-  scorer->scores[number] = model->shift + model->scale * (own + said);
+  scorer->scores[number] = on_line(scorer, number, work->read != NULL, finish(&step, scorer, pair));
   return QE_OK;
 }
 
@@ -405,7 +411,7 @@ static int score_in_context(struct aligned_work *work, qe_scorer *scorer, size_t
   int status = QE_OK;
   if (!work->context && !(work->context = context_work_new(model->context)))
     return QE_MEMORY;
-  if (model->context_weight > 0)
+  if (model->context_line[0].weight > 0 || model->context_line[1].weight > 0)
     status = context_score(work->context, scorer->kernel, scorer->pairs, first, end, scorer->scores);
   else
     memset(scorer->scores + first, 0, (end - first) * sizeof *scorer->scores);

@@ -302,7 +302,8 @@ static int ask(void *owner, size_t number, const struct context_words *words) {
 static bool asks_encoder(const struct family *family) {
   bool asks = false;
   for (size_t i = 0; i < family_count(family); i++)
-    asks = asks || family_member(family, i)->context_weight > 0;
+    asks = asks || family_member(family, i)->context_line[0].weight > 0 ||
+           family_member(family, i)->context_line[1].weight > 0;
   return asks;
 }
 

@@ -190,17 +190,36 @@ static void read_scripts(qe_model *model, const json_t *manifest) {
   model->script[QE_TARGET] = reading_script_of_language(target ? target + 1 : NULL);
 }
 
+/* "context" of a score, and in "with_logprobs" what differs where there are some. */
+static int read_context_lines(qe_model *model, const json_t *score) {
+  struct context_line line = { model->scale, model->shift, 0 };
+  const json_t *other = json_object_get(score, "with_logprobs");
+  if (other && !json_is_object(other))
+    return error_set(&model->error, QE_FORMAT, "manifest.json: \"with_logprobs\" is not an object");
+  for (int known = 0; known < 2; known++) {
+    const json_t *from = known ? other : score;
+    if (read_float(from, "score", "scale", &line.scale, &model->error) != QE_OK ||
+        read_float(from, "score", "shift", &line.shift, &model->error) != QE_OK ||
+        read_float(from, "score", "context", &line.weight, &model->error) != QE_OK)
+      return model->error.status;
+    if (!(line.scale > 0) || line.weight < 0)
+      return error_set(&model->error, QE_FORMAT, "manifest.json: \"score\" must rise: scale %g, context %g",
+                       (double)line.scale, (double)line.weight);
+    model->context_line[known] = line;
+  }
+  return QE_OK;
+}
+
 static int read_score(qe_model *model, const json_t *manifest) {
   const json_t *score = json_object_get(manifest, "score"), *calibration = json_object_get(manifest, "calibration");
   const json_t *spread = json_object_get(manifest, "spread"), *words = json_object_get(manifest, "words");
-  float scale = 1, shift = 0, weight = 0, curve[2] = { 1, 0 }, width[2] = { NAN, 0 }, threshold = .5F;
+  float scale = 1, shift = 0, curve[2] = { 1, 0 }, width[2] = { NAN, 0 }, threshold = .5F;
   if ((score && !json_is_object(score)) || (calibration && !json_is_object(calibration)) ||
       (spread && !json_is_object(spread)) || (words && !json_is_object(words)))
     return error_set(&model->error, QE_FORMAT,
                      "manifest.json: \"score\", \"calibration\", \"spread\" or \"words\" is not an object");
   if (read_float(score, "score", "scale", &scale, &model->error) != QE_OK ||
       read_float(score, "score", "shift", &shift, &model->error) != QE_OK ||
-      read_float(score, "score", "context", &weight, &model->error) != QE_OK ||
       read_float(calibration, "calibration", "a", &curve[0], &model->error) != QE_OK ||
       read_float(calibration, "calibration", "b", &curve[1], &model->error) != QE_OK ||
       read_float(spread, "spread", "a", &width[0], &model->error) != QE_OK ||
@@ -213,12 +232,11 @@ static int read_score(qe_model *model, const json_t *manifest) {
                      (double)curve[0]);
   model->scale = scale;
   model->shift = shift;
-  model->context_weight = weight > 0 ? weight : 0;
   memcpy(model->calibration, curve, sizeof curve);
   memcpy(model->spread, width, sizeof width);
   model->word_threshold = threshold;
   read_scripts(model, manifest);
-  return QE_OK;
+  return read_context_lines(model, score);
 }
 
 /* ---- golden pairs ---- */

@@ -52,6 +52,7 @@ void model_clear(qe_model *model) {
                        .calibration = { 1, 0 },
                        .spread = { NAN, NAN },
                        .word_threshold = .5F,
+                       .context_line = { { 1, 0, 0 }, { 1, 0, 0 } },
                        .decoder_sd = { 1, 1, 1, 1 } };
 }
 
@@ -237,7 +238,7 @@ static int copy_parts(qe_model *model, const qe_model *from) {
       return error_memory(&model->error);
   model->evidence = evidence_hold(from->evidence);
   model->context = context_hold(from->context);
-  model->context_weight = from->context_weight;
+  memcpy(model->context_line, from->context_line, sizeof model->context_line);
   model->family = family_hold(from->family);
   model->read_layers = from->read_layers;
   model->manifest = json_deep_copy(from->manifest);

@@ -90,8 +90,12 @@ struct qe_model {
   float *golden_scores; /* as the archive promised them; NULL for a model that was not opened */
   size_t golden_count;
   const char *storage; /* "f32", "bf16", "int8", "int8-all", "int4" */
-  float scale, shift;  /* z = shift + scale * (raw + context_weight * what the encoder of its context says) */
-  float context_weight;
+  float scale, shift;  /* z = shift + scale * raw */
+  /* Where words are read in context: z = shift + scale * (raw + weight * what the encoder says), by whether there are
+  ** log-probabilities. */
+  struct context_line {
+    float scale, shift, weight;
+  } context_line[2];
   float calibration[2]; /* 1 / (1 + exp(-(a z + b))) */
   float spread[2];      /* exp(a + b z); NAN: unknown */
   float word_threshold; /* of BAD */

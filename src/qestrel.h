@@ -799,8 +799,9 @@ QE_API size_t qe_model_take(qe_model *model, qe_model *from);
 /* Gives an aligned student whose configuration has "context_layer" and "context_width" the encoder that it reads words in
 ** context by, which is copied: instead of embeddings its words have states of that layer (each text encoded alone by the
 ** encoder's weights without adapters; of a word, the mean over its pieces), turned by source.embedding, target.embedding
-** and moved by source.center, target.center. An encoder that was trained as a judge has a say of its own: the manifest's
-** "score": {"context": w} adds w times its score to what the student gives. The archive holds it as the member
+** and moved by source.center, target.center. An encoder that was trained as a judge has a say of its own: with
+** "score": {"scale": s, "shift": t, "context": w} in the manifest, z = t + s (raw score of the student + w times what the
+** encoder says); "with_logprobs" in it has the same three for pairs that have log-probabilities, where they differ. The archive holds it as the member
 ** context.qe. */
 QE_API int qe_model_set_context(qe_model *model, qe_model *encoder);
 /* One model of several aligned students that read words in context by the same encoder (the first's serves all), one for

@@ -137,6 +137,17 @@ static void test_the_encoder_has_its_say(void **state) {
   score(f.student, NULL, 2, pairs, PAIRS, both);
   for (size_t i = 0; i < PAIRS; i++)
     assert_true(fabsf(both[i] - (1 + 2 * (own[i] + .25f * said[i]))) < 1e-5f);
+  assert_int_equal(qe_model_describe(f.student, "{\"score\":{\"context\":0.25,\"scale\":2,\"shift\":1,"
+                                                "\"with_logprobs\":{\"scale\":3,\"context\":1}}}"),
+                   QE_OK);
+  score(f.student, NULL, 2, pairs, PAIRS, both);
+  for (size_t i = 0; i < PAIRS; i++) {
+    const bool known = pairs[i].logprob_count > 0;
+    const float expected = 1 + (known ? 3 : 2) * (own[i] + (known ? 1 : .25f) * said[i]);
+    assert_true(fabsf(both[i] - expected) < 1e-5f);
+  }
+  assert_int_equal(qe_model_describe(f.student, "{\"score\":{\"context\":-1}}"), QE_FORMAT);
+  assert_non_null(strstr(qe_model_error(f.student), "must rise"));
   fixture_drop(&f);
 }
 

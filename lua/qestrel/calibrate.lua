@@ -177,23 +177,33 @@ local function repeated(list, copies)
   return all
 end
 
+-- What a manifest says of scores that are moved onto a line once more.
+local function composed(score, slope, shift)
+  local function on_line(from)
+    local to = {}
+    for key, value in pairs(from) do to[key] = value end
+    to.scale, to.shift = slope * (from.scale or 1.0), slope * (from.shift or 0.0) + shift
+    return to
+  end
+  local all = on_line(score or {})
+  all.type, all.direction = "z-score", "higher is better"
+  all.with_logprobs = all.with_logprobs and on_line(all.with_logprobs)
+  return all
+end
+
 --- Describes in the manifest what the model's scores mean, as the rows of `data` (column gold, and perhaps mean: points
 -- of 100) show it.
 -- @param threshold (optional) from which human score on a translation is good
--- @param scored (optional) the model's scores of the rows with scale 1 and shift 0; once more behind them without
--- log-probabilities, if it can do without
+-- @param scored (optional) the model's scores of the rows, as it is; once more behind them without log-probabilities,
+-- if it can do without
 -- @return figures: calibration_error and coverage, of rows that were not fitted
 function calibrate.model(model, data, threads, threshold, scored)
-  local raw = { type = "z-score", direction = "higher is better", scale = 1.0, shift = 0.0,
-                context = (model:manifest().score or {}).context }
-  assert(model:describe { score = raw })
   local z = scored or all_scores(model, data, threads)
   local copies = #z // data:rows()
   local gold = repeated(data:column "gold", copies)
   local slope, shift = calibrate.line(z, gold)
   if slope then
-    raw.scale, raw.shift = slope, shift
-    assert(model:describe { score = raw })
+    assert(model:describe { score = composed(model:manifest().score, slope, shift) })
     z = scored and moved(z, slope, shift) or all_scores(model, data, threads)
   end
   local good, meaning = good_ones(data, threshold)
