@@ -907,7 +907,7 @@ QE_API int qe_model_set_licence(qe_model *model, const char *text);
 QE_API int qe_model_set_golden(qe_model *model, const qe_pair *pairs, size_t count);
 /* How matrices are stored: "f32", "bf16", "int8" (rows with a scale each) for sparse matrices, f32 for the others;
 ** "int8-all": int8 for those of more than one row, too; "int4": four bits and half a bit of scale for a number of any
-** matrix of at least 32 rows and columns, and of sparse ones, int8 for other matrices.
+** matrix of at least 16 rows and columns, and of sparse ones, int8 for other matrices.
 ** Rounds the values in place, so that what is saved scores exactly like what is in memory. */
 QE_API int qe_model_round(qe_model *model, const char *type);
 /* Written to a temporary file beside `path`, synced, renamed, folder synced. Same model, same bytes. */

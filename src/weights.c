@@ -16,7 +16,7 @@ enum type { TYPE_F32, TYPE_BF16, TYPE_INT8, TYPE_INT4, TYPES };
 static const char *const type_names[TYPES] = { "f32", "bf16", "int8", "int4" };
 static const size_t type_sizes[TYPES] = { 4, 2, 1, 0 };
 
-/* Tables are what is stored by rows (sparse). Of other matrices, a dense one has whole blocks of int4 in both directions;
+/* Tables are what is stored by rows (sparse). Of other matrices, a dense one is worth cutting into lines of int4;
 ** vectors, of one row, are f32 always; what is left is small. */
 enum kind { TABLE, DENSE, SMALL, VECTOR, KINDS };
 struct storage {
@@ -31,6 +31,7 @@ static const struct storage storages[] = { { "f32", { TYPE_F32, TYPE_F32, TYPE_F
 enum { STORAGES = sizeof storages / sizeof *storages };
 static const char known_storages[] = "f32, bf16, int8, int8-all, int4";
 
+enum { DENSE_LEAST = 16 }; /* rows and columns */
 enum { VERSION = 1, START = 16, ENTRY = 26, ALIGNMENT = 64, MOST = 127, LONGEST_NAME = 255 };
 
 static const struct storage *storage_of(const char *name) { /* NULL: unknown */
@@ -46,10 +47,10 @@ const char *weights_storage(const char *name) {
 }
 
 static enum kind kind_of(const struct layout_entry *entry) {
-  return entry->sparse                                            ? TABLE
-         : entry->rows >= INT4_BLOCK && entry->cols >= INT4_BLOCK ? DENSE
-         : entry->rows > 1                                        ? SMALL
-                                                                  : VECTOR;
+  return entry->sparse                                              ? TABLE
+         : entry->rows >= DENSE_LEAST && entry->cols >= DENSE_LEAST ? DENSE
+         : entry->rows > 1                                          ? SMALL
+                                                                    : VECTOR;
 }
 
 static enum type type_in(const struct storage *storage, const struct layout_entry *entry) {
