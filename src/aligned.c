@@ -427,9 +427,7 @@ static bool tap_name(const struct configuration *configuration, size_t number, c
   const size_t taps = aligned_in_context(configuration) ? TAPS
                       : configuration->aligned.words    ? TAP_READ
                                                         : TAP_WORDS;
-  if (number < taps)
-    snprintf(name, MOST_TAP_NAME, "%s", tap_names[number]);
-  return number < taps;
+  return architecture_tap(tap_names, taps, number, name);
 }
 
 static size_t width(const struct configuration *configuration) {

@@ -408,13 +408,10 @@ static int score_read(void *owner, size_t number, const struct context_words *wo
 static int score_in_context(struct aligned_work *work, qe_scorer *scorer, size_t first, size_t end) {
   const qe_model *model = scorer->model;
   struct reader reader = { work, scorer };
-  int status = QE_OK;
   if (!work->context && !(work->context = context_work_new(model->context)))
     return QE_MEMORY;
-  if (model->context_line[0].weight > 0 || model->context_line[1].weight > 0)
-    status = context_score(work->context, scorer->kernel, scorer->pairs, first, end, scorer->scores);
-  else
-    memset(scorer->scores + first, 0, (end - first) * sizeof *scorer->scores);
+  const int status =
+      context_score(work->context, context_asked(model), scorer->kernel, scorer->pairs, first, end, scorer->scores);
   return status != QE_OK ? status
                          : context_read(work->context, scorer->kernel, scorer->pairs, first, end,
                                         model->configuration.max_tokens, score_read, &reader);

@@ -88,6 +88,8 @@ qe_tensor words_embed(const struct shard *shard, size_t side, size_t table);
 
 /* ---- what the files of several kinds share ---- */
 int architecture_add(qe_model *model, const char *group, const char *name, size_t rows, size_t cols, int sparse);
+/* `tap_name` of a kind whose taps have fixed names, `count` of them. */
+bool architecture_tap(const char *const *names, size_t count, size_t number, char name[MOST_TAP_NAME]);
 /* The matrix group.name; NULL: there is none, recorded. */
 const qe_real *architecture_matrix(qe_model *model, const char *group, const char *name);
 

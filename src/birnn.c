@@ -146,9 +146,7 @@ static void forward(struct shard *shard) {
 
 static bool tap_name(const struct configuration *configuration, size_t number, char name[MOST_TAP_NAME]) {
   (void)configuration;
-  if (number < TAPS)
-    snprintf(name, MOST_TAP_NAME, "%s", tap_names[number]);
-  return number < TAPS;
+  return architecture_tap(tap_names, TAPS, number, name);
 }
 
 static size_t width(const struct configuration *configuration) {

@@ -147,8 +147,11 @@ int context_read(struct context_work *work, const struct kernel *kernel, const q
   return encoder_read(work->encoder, &scorer, first, end, work->context->layer, take_texts, work);
 }
 
-int context_score(struct context_work *work, const struct kernel *kernel, const qe_pair *pairs, size_t first,
-                  size_t end, float *scores) {
+int context_score(struct context_work *work, bool asked, const struct kernel *kernel, const qe_pair *pairs,
+                  size_t first, size_t end, float *scores) {
+  memset(scores + first, 0, (end - first) * sizeof *scores);
+  if (!asked)
+    return QE_OK;
   qe_scorer scorer = { .model = work->context->encoder, .kernel = kernel, .pairs = pairs, .scores = scores };
   work->encoder->status = QE_OK;
   encoder_score(&scorer, work->encoder, first, end);

@@ -26,9 +26,13 @@ struct context_work;                                                            
 struct context_work *context_work_new(struct context *context);                         /* NULL: no memory */
 bool context_work_fits(const struct context_work *work, const struct context *context); /* either may be NULL */
 void context_work_free(struct context_work *work);
-/* What the encoder itself thinks of pairs first .. end - 1. QE_OK or QE_MEMORY. */
-int context_score(struct context_work *work, const struct kernel *kernel, const qe_pair *pairs, size_t first,
-                  size_t end, float *scores);
+/* Whether what the encoder says counts in a student's scores. */
+static inline bool context_asked(const qe_model *student) {
+  return student->context_line[0].weight > 0 || student->context_line[1].weight > 0;
+}
+/* What the encoder itself thinks of pairs first .. end - 1; zeros unless it is asked. QE_OK or QE_MEMORY. */
+int context_score(struct context_work *work, bool asked, const struct kernel *kernel, const qe_pair *pairs,
+                  size_t first, size_t end, float *scores);
 /* Hands over their words, of which max_words a side are read, pair by pair. */
 int context_read(struct context_work *work, const struct kernel *kernel, const qe_pair *pairs, size_t first,
                  size_t end, size_t max_words, context_take *take, void *owner);

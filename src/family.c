@@ -8,7 +8,6 @@
 #include "aligned.h"
 
 #include <stdatomic.h>
-#include <stdio.h>
 
 struct family {
   atomic_size_t holders;
@@ -69,7 +68,7 @@ int family_add(struct family *family, qe_model *member, const struct configurati
       family->count < family->room ? misfit(&member->configuration, configuration) : "is one too many";
   if (why)
     error_set(error, QE_USE, "family: member %zu %s", family->count + 1, why);
-  else if (qe_model_prepare(member) != QE_OK)
+  else if (!member->scoring && qe_model_prepare(member) != QE_OK)
     error_set(error, member->error.status, "family: member %zu: %.300s", family->count + 1, member->error.text);
   if (error->status != QE_OK) {
     qe_model_free(member);
@@ -147,9 +146,7 @@ static size_t least_cells(const struct configuration *c) {
 static bool tap_name(const struct configuration *configuration, size_t number, char name[MOST_TAP_NAME]) {
   static const char *const names[] = { "score", "logits", "pooled", "inputs" };
   (void)configuration;
-  if (number < TAP_OWN)
-    snprintf(name, MOST_TAP_NAME, "%s", names[number]);
-  return number < TAP_OWN;
+  return architecture_tap(names, TAP_OWN, number, name);
 }
 
 static size_t width(const struct configuration *configuration) {
@@ -302,8 +299,7 @@ static int ask(void *owner, size_t number, const struct context_words *words) {
 static bool asks_encoder(const struct family *family) {
   bool asks = false;
   for (size_t i = 0; i < family_count(family); i++)
-    asks = asks || family_member(family, i)->context_line[0].weight > 0 ||
-           family_member(family, i)->context_line[1].weight > 0;
+    asks = asks || context_asked(family_member(family, i));
   return asks;
 }
 
@@ -315,10 +311,8 @@ static void score_family(qe_scorer *scorer, struct work *base, size_t first, siz
                               .scores = scorer->scores,
                               .cut = scorer->cut,
                               .wants_words = scorer->wants_words };
-  if (asks_encoder(work->family))
-    base->status = context_score(work->context, scorer->kernel, scorer->pairs, first, end, scorer->scores);
-  else
-    memset(scorer->scores + first, 0, (end - first) * sizeof *scorer->scores);
+  base->status = context_score(work->context, asks_encoder(work->family), scorer->kernel, scorer->pairs, first, end,
+                               scorer->scores);
   if (base->status == QE_OK)
     base->status = context_read(work->context, scorer->kernel, scorer->pairs, first, end,
                                 scorer->model->configuration.max_tokens, ask, work);

@@ -23,6 +23,12 @@ static int find(qe_model *model, const char *group, const char *name) {
   return number < 0 ? error_set(&model->error, QE_USE, "the model has no parameter \"%s\"", full) : number;
 }
 
+bool architecture_tap(const char *const *names, size_t count, size_t number, char name[MOST_TAP_NAME]) {
+  if (number < count)
+    snprintf(name, MOST_TAP_NAME, "%s", names[number]);
+  return number < count;
+}
+
 const qe_real *architecture_matrix(qe_model *model, const char *group, const char *name) {
   const int number = find(model, group, name);
   return number < 0 ? NULL : qe_params_matrix(model->params, (size_t)number);

@@ -5,6 +5,7 @@
 */
 #include "family.h"
 #include "file.h"
+#include "likeness_twin.h"
 #include "model_fixture.h"
 #include "scores.h"
 #include "scratch.h"
@@ -158,6 +159,19 @@ static void save_and_open(qe_model *model, qe_model *again, const char *path) {
     fail_msg("%s", qe_model_error(again));
 }
 
+/* As a member of another model's archive it must not hold an archive of its own. */
+static void refuse_inside(const char *path, const char *message) {
+  qe_model *inner = qe_model_new();
+  char *bytes;
+  size_t size;
+  struct error error = { 0 };
+  assert_int_equal(file_read(path, 1 << 26, &bytes, &size, &error), QE_OK);
+  assert_int_equal(model_open_inner(inner, (qe_text){ bytes, size }, NULL), QE_FORMAT);
+  assert_non_null(strstr(qe_model_error(inner), message));
+  memory_free(bytes);
+  qe_model_free(inner);
+}
+
 static void check_same(const qe_model *model, const qe_model *again, const qe_dataset *data) {
   qe_pair pairs[PAIRS];
   float one[PAIRS], other[PAIRS];
@@ -170,10 +184,7 @@ static void check_same(const qe_model *model, const qe_model *again, const qe_da
 static void test_archive(void **state) {
   struct fixture f;
   struct scratch scratch;
-  qe_model *again = qe_model_new(), *copy = qe_model_new(), *inner = qe_model_new();
-  char *bytes;
-  size_t size;
-  struct error error = { 0 };
+  qe_model *again = qe_model_new(), *copy = qe_model_new();
   (void)state;
   fixture_make(&f);
   scratch_make(&scratch);
@@ -184,12 +195,7 @@ static void test_archive(void **state) {
   qe_model_free(again);
   assert_int_equal(qe_model_prepare(copy), QE_OK);
   check_same(f.student, copy, f.data);
-  /* as a member of another it must not hold an archive of its own */
-  assert_int_equal(file_read(scratch.path, 1 << 26, &bytes, &size, &error), QE_OK);
-  assert_int_equal(model_open_inner(inner, (qe_text){ bytes, size }, NULL), QE_FORMAT);
-  assert_non_null(strstr(qe_model_error(inner), "context.qe, expected MODEL_CARD.md"));
-  memory_free(bytes);
-  qe_model_free(inner);
+  refuse_inside(scratch.path, "context.qe, expected MODEL_CARD.md");
   qe_model_free(copy);
   fixture_drop(&f);
   scratch_remove(scratch.folder);
@@ -299,10 +305,7 @@ static void test_a_family_asks_the_nearest(void **state) {
 static void test_archive_of_a_family(void **state) {
   struct fixture f;
   struct scratch scratch;
-  qe_model *model = qe_model_new(), *again = qe_model_new(), *inner = qe_model_new();
-  char *bytes;
-  size_t size;
-  struct error error = { 0 };
+  qe_model *model = qe_model_new(), *again = qe_model_new();
   (void)state;
   fixture_make(&f);
   scratch_make(&scratch);
@@ -316,11 +319,7 @@ static void test_archive_of_a_family(void **state) {
   save_and_open(model, again, scratch_path(&scratch, "family.qe"));
   check_same(model, again, f.data);
   assert_string_equal(qe_model_manifest(model), qe_model_manifest(again));
-  assert_int_equal(file_read(scratch.path, 1 << 26, &bytes, &size, &error), QE_OK);
-  assert_int_equal(model_open_inner(inner, (qe_text){ bytes, size }, NULL), QE_FORMAT);
-  assert_non_null(strstr(qe_model_error(inner), "context.qe, expected"));
-  memory_free(bytes);
-  qe_model_free(inner);
+  refuse_inside(scratch.path, "context.qe, expected");
   qe_model_free(again);
   qe_model_free(model);
   qe_model_free(second);
@@ -330,14 +329,8 @@ static void test_archive_of_a_family(void **state) {
 
 /* ---- words in context, in lists ---- */
 
-enum { LIST = 5, MOST_WORDS = 20 };
+enum { LIST = 5 };
 static const char *const list_texts[LIST] = { "ka lomi su", "ka lomi su Teri", "pa! ro", "", "su ka 42 ro lomi" };
-
-/* Directions of the words of each text, in double. */
-struct directions {
-  double x[MOST_WORDS][EMBEDDED];
-  size_t count;
-};
 
 static void directions_of(qe_model *model, struct directions out[LIST]) {
   qe_dataset *data = qe_dataset_new();
@@ -368,25 +361,6 @@ static void directions_of(qe_model *model, struct directions out[LIST]) {
   qe_dataset_free(data);
 }
 
-static double best_mean(const struct directions *a, const struct directions *b) {
-  double sum = 0;
-  for (size_t i = 0; i < a->count; i++) {
-    double best = 0;
-    for (size_t j = 0; j < b->count; j++) {
-      double cosine = 0;
-      for (size_t k = 0; k < EMBEDDED; k++)
-        cosine += a->x[i][k] * b->x[j][k];
-      best = fmax(best, cosine);
-    }
-    sum += best;
-  }
-  return sum / (double)a->count;
-}
-
-static double alike(const struct directions *a, const struct directions *b) {
-  return a->count == 0 || b->count == 0 ? a->count == b->count : (best_mean(a, b) + best_mean(b, a)) / 2;
-}
-
 static void consensus_values(const qe_model *model, double values[LIST]) {
   qe_text texts[LIST];
   qe_consensus *consensus = qe_consensus_by_words(model);
@@ -412,7 +386,7 @@ static void test_consensus(void **state) {
   for (size_t i = 0; i < LIST; i++) {
     double sum = 0;
     for (size_t j = 0; j < LIST; j++)
-      sum += i == j ? 0 : alike(&directions[i], &directions[j]);
+      sum += i == j ? 0 : twin_alike(&directions[i], &directions[j], EMBEDDED);
     assert_true(fabs(values[i] - sum / (LIST - 1)) < 1e-5);
   }
   assert_int_equal(qe_model_create_family(model, members, 2), QE_OK);

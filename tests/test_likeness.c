@@ -2,6 +2,7 @@
 ** test_likeness.c - consensus by word vectors against its definition, computed from a model's embeddings in double; texts
 ** without words, equal texts, a model that has no vectors; what a reranker makes of it.
 */
+#include "likeness_twin.h"
 #include "model_fixture.h"
 
 #include <math.h>
@@ -20,11 +21,6 @@ static const char *const texts[TEXTS] = {
 };
 
 /* ---- the naive twin ---- */
-
-struct directions {
-  double x[MOST_WORDS][WIDTH];
-  size_t count;
-};
 
 static void directions_of(qe_model *model, const char *text, struct directions *out) {
   struct words words = { 0 };
@@ -48,28 +44,11 @@ static void directions_of(qe_model *model, const char *text, struct directions *
   words_free(&words);
 }
 
-static double best_mean(const struct directions *a, const struct directions *b) {
-  double sum = 0;
-  for (size_t i = 0; i < a->count; i++) {
-    double best = 0;
-    for (size_t j = 0; j < b->count; j++) {
-      double cosine = 0;
-      for (size_t k = 0; k < WIDTH; k++)
-        cosine += a->x[i][k] * b->x[j][k];
-      best = fmax(best, cosine);
-    }
-    sum += best;
-  }
-  return sum / (double)a->count;
-}
-
 static double alike(qe_model *model, const char *a, const char *b) {
   struct directions one, other;
   directions_of(model, a, &one);
   directions_of(model, b, &other);
-  if (one.count == 0 || other.count == 0)
-    return one.count == other.count;
-  return (best_mean(&one, &other) + best_mean(&other, &one)) / 2;
+  return twin_alike(&one, &other, WIDTH);
 }
 
 /* ---- tests ---- */

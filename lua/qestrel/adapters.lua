@@ -4,37 +4,11 @@
 -- less than a step.
 -- @module qestrel.adapters
 local qe = require "qestrel"
+local vectors = require "qestrel.vectors"
 
 local adapters = {}
 
 local ITERATIONS = 3
-
-local NOTHING = 1e-5 -- share of a column that is left when the others span it, in single precision
-
-local function size_of(values, k, rows, rank)
-  local size = 0.0
-  for i = 0, rows - 1 do size = size + values[i * rank + k] ^ 2 end
-  return math.sqrt(size)
-end
-
--- Gram and Schmidt on the columns of a rows x rank matrix, a list by rows. Columns that the others span become zero.
-local function orthonormal(values, rows, rank)
-  for k = 1, rank do
-    local before = size_of(values, k, rows, rank)
-    for other = 1, k - 1 do
-      local product = 0.0
-      for i = 0, rows - 1 do product = product + values[i * rank + k] * values[i * rank + other] end
-      for i = 0, rows - 1 do
-        local at = i * rank
-        values[at + k] = values[at + k] - product * values[at + other]
-      end
-    end
-    local size = size_of(values, k, rows, rank)
-    local scale = size > NOTHING * before and 1 / size or 0.0
-    for i = 0, rows - 1 do values[i * rank + k] = values[i * rank + k] * scale end
-  end
-  return values
-end
 
 --- The nearest matrix of a rank, almost: by subspace iteration from a random start.
 -- @param difference list, rows x cols
@@ -46,9 +20,9 @@ function adapters.product(tape, difference, rows, cols, rank, rng)
   for _ = 1, ITERATIONS do
     tape:reset()
     local matrix = tape:constant(rows, cols, difference)
-    down = orthonormal((matrix:matmul(tape:constant(cols, rank, side))):values(), rows, rank)
+    down = vectors.orthonormal((matrix:matmul(tape:constant(cols, rank, side))):values(), rows, rank)
     side = (matrix:matmul(tape:constant(rows, rank, down), "tn")):values()
-    orthonormal(side, cols, rank)
+    vectors.orthonormal(side, cols, rank)
   end
   tape:reset()
   local matrix = tape:constant(rows, cols, difference)

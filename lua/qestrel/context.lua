@@ -27,7 +27,7 @@ function context.open(run)
   return true
 end
 
---- What is computed of some rows when they are passed through the student.
+-- What is computed of some rows when they are passed through the student.
 local function visit(run, model, data, see)
   evaluate.passes(model, data, run.pool, see, { no_gradient = true, no_head = true })
 end
@@ -115,7 +115,7 @@ end
 -- The line that explains gold best: gold = shift + scale (own + weight * said), by least squares.
 -- @param numbers of the rows that count
 -- @param judges whether what is said may count
-function context.line(own, said, gold, numbers, judges)
+local function line_of(own, said, gold, numbers, judges)
   local n, s = #numbers, { 0, 0, 0, 0, 0, 0, 0, 0 }
   for _, i in ipairs(numbers) do
     local x, y, z = own[i], said[i], gold[i]
@@ -164,9 +164,9 @@ function context.scores(run)
   if not run.encoder then return nil end
   local found, judges = asked(run), run.encoder.model:manifest().architecture.joint
   local few = #found.unknown < FEWEST
-  local line = context.line(found.own, found.said, found.gold, few and found.known or found.unknown, judges)
+  local line = line_of(found.own, found.said, found.gold, few and found.known or found.unknown, judges)
   local other = line
-  if #found.known >= FEWEST then other = context.line(found.own, found.said, found.gold, found.known, judges) end
+  if #found.known >= FEWEST then other = line_of(found.own, found.said, found.gold, found.known, judges) end
   run:say("the encoder's own score is added with weight %.3f, with log-probabilities %.3f", line.context, other.context)
   assert(run.student:describe { score = {
     type = "z-score", direction = "higher is better", scale = line.scale, shift = line.shift, context = line.context,

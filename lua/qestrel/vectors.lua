@@ -58,21 +58,33 @@ function vectors.moments(show)
   return { means = sums, squares = squares, width = width }
 end
 
--- Columns of a width x count matrix made orthonormal, in place (Gram-Schmidt).
-local function orthonormal(cells, width, count)
-  for j = 1, count do
-    for k = 0, j - 1 do -- k = 0 only scales, at the end of the others
-      if k > 0 then
-        local dot = 0
-        for i = 0, width - 1 do dot = dot + cells[i * count + j] * cells[i * count + k] end
-        for i = 0, width - 1 do cells[i * count + j] = cells[i * count + j] - dot * cells[i * count + k] end
+local NOTHING = 1e-5 -- share of a column that is left when the others span it, in single precision
+
+local function size_of(values, k, height, count)
+  local size = 0.0
+  for i = 0, height - 1 do size = size + values[i * count + k] ^ 2 end
+  return math.sqrt(size)
+end
+
+--- Gram and Schmidt on the columns of a height x count matrix, a list by rows, in place. Columns that the others span
+-- become zero.
+-- @return the list
+function vectors.orthonormal(values, height, count)
+  for k = 1, count do
+    local before = size_of(values, k, height, count)
+    for other = 1, k - 1 do
+      local product = 0.0
+      for i = 0, height - 1 do product = product + values[i * count + k] * values[i * count + other] end
+      for i = 0, height - 1 do
+        local at = i * count
+        values[at + k] = values[at + k] - product * values[at + other]
       end
     end
-    local square = 0
-    for i = 0, width - 1 do square = square + cells[i * count + j] ^ 2 end
-    local scale = square > 0 and 1 / math.sqrt(square) or 0
-    for i = 0, width - 1 do cells[i * count + j] = cells[i * count + j] * scale end
+    local size = size_of(values, k, height, count)
+    local scale = size > NOTHING * before and 1 / size or 0.0
+    for i = 0, height - 1 do values[i * count + k] = values[i * count + k] * scale end
   end
+  return values
 end
 
 --- The `count` axes of a symmetric matrix with the largest eigenvalues, as a width x count matrix (orthogonal
@@ -81,12 +93,11 @@ function vectors.axes(matrix, width, count, rng)
   local tape <close>, cells = qe.tape(), {}
   for i = 1, width * count do cells[i] = rng:normal() end
   for _ = 1, ROUNDS do
-    orthonormal(cells, width, count)
+    vectors.orthonormal(cells, width, count)
     tape:reset()
     cells = tape:constant(width, width, matrix):matmul(tape:constant(width, count, cells)):values()
   end
-  orthonormal(cells, width, count)
-  return cells
+  return vectors.orthonormal(cells, width, count)
 end
 
 --- The axes of such moments, in a unit such that a word's square is 1 on average.
