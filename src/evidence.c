@@ -131,26 +131,52 @@ unsigned char level_of_rate(double rate) {
   return (unsigned char)(level < 1 ? 1 : level > LEVELS ? LEVELS : level + .5);
 }
 
+/* Look-ups wait for memory: those of a share of words are announced together. */
+enum { SHARE = 16 };
+static size_t share_end(size_t first, size_t count) {
+  return first + SHARE < count ? first + SHARE : count;
+}
+
 static void find_grams(const struct evidence *evidence, int side, const struct hashed *text,
                        struct levels *levels) {
   const struct sketch *grams = &evidence->grams[side];
-  for (size_t i = 0; i <= text->count; i++) {
-    const unsigned char word = sketch_find(grams, evidence_gram(text, i, 1));
-    levels->one[side][i] = word & 15;
-    levels->rate[side][i] = word >> 4 ? word >> 4 : (LEVELS + 1) / 2;
-    levels->two[side][i] = sketch_find(grams, evidence_gram(text, i, 2)) & 15;
-    levels->three[side][i] = sketch_find(grams, evidence_gram(text, i, 3)) & 15;
+  uint64_t key[SHARE][3];
+  for (size_t first = 0, end; first <= text->count; first = end) {
+    end = share_end(first, text->count + 1);
+    for (size_t i = first; i < end; i++)
+      for (size_t length = 1; length <= 3; length++)
+        sketch_expect(grams, key[i - first][length - 1] = evidence_gram(text, i, length));
+    for (size_t i = first; i < end; i++) {
+      const unsigned char word = sketch_find(grams, key[i - first][0]);
+      levels->one[side][i] = word & 15;
+      levels->rate[side][i] = word >> 4 ? word >> 4 : (LEVELS + 1) / 2;
+      levels->two[side][i] = sketch_find(grams, key[i - first][1]) & 15;
+      levels->three[side][i] = sketch_find(grams, key[i - first][2]) & 15;
+    }
+  }
+}
+
+/* Links of one word of the translation; levels[given] has a row of cells. */
+static void find_row(const struct sketch *lexicon, const struct hashed *source, uint64_t target,
+                     unsigned char *const levels[2]) {
+  uint64_t key[SHARE];
+  for (size_t first = 0, end; first < source->count; first = end) {
+    end = share_end(first, source->count);
+    for (size_t n = first; n < end; n++)
+      sketch_expect(lexicon, key[n - first] = evidence_link(source->stem[n + 1], target));
+    for (size_t n = first; n < end; n++) {
+      const unsigned char both = sketch_find(lexicon, key[n - first]);
+      levels[0][n] = both & 15;
+      levels[1][n] = both >> 4;
+    }
   }
 }
 
 static void find_links(const struct evidence *evidence, const struct hashed texts[2], struct levels *levels) {
-  size_t cell = 0;
-  for (size_t m = 1; m <= texts[1].count; m++)
-    for (size_t n = 1; n <= texts[0].count; n++, cell++) {
-      const unsigned char both = sketch_find(&evidence->lexicon, evidence_link(texts[0].stem[n], texts[1].stem[m]));
-      levels->given[0][cell] = both & 15;
-      levels->given[1][cell] = both >> 4;
-    }
+  for (size_t m = 0; m < texts[1].count; m++) {
+    unsigned char *const row[2] = { levels->given[0] + m * texts[0].count, levels->given[1] + m * texts[0].count };
+    find_row(&evidence->lexicon, &texts[0], texts[1].stem[m + 1], row);
+  }
 }
 
 static bool levels_reserve(struct evidence_work *work) {

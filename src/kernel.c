@@ -30,13 +30,14 @@
 #define KERNEL_TEXT(isa)   KERNEL_QUOTE(isa)
 #define ALWAYS_INLINE      static inline __attribute__((always_inline))
 
-/* Tiles that fit the registers: one row of WIDE columns, or TILE_ROWS rows of TILE_COLS; PANEL_ROWS rows of a panel. */
+/* Tiles that fit the registers: one row of WIDE columns, or TILE_ROWS rows of TILE_COLS; PANEL_ROWS rows of a panel,
+** and of what is left SOME_ROWS, then FEW_ROWS. */
 #if defined(__AVX512F__)
-enum { WIDE = 160, TILE_ROWS = 4, TILE_COLS = 64, PANEL_ROWS = 14, FEW_ROWS = 4 };
+enum { WIDE = 160, TILE_ROWS = 4, TILE_COLS = 64, PANEL_ROWS = 14, SOME_ROWS = 8, FEW_ROWS = 4 };
 #elif defined(VECTOR)
-enum { WIDE = 96, TILE_ROWS = 3, TILE_COLS = 32, PANEL_ROWS = 6, FEW_ROWS = 2 };
+enum { WIDE = 96, TILE_ROWS = 3, TILE_COLS = 32, PANEL_ROWS = 6, SOME_ROWS = 4, FEW_ROWS = 3 };
 #else
-enum { WIDE = 96, TILE_ROWS = 3, TILE_COLS = 32, PANEL_ROWS = 3, FEW_ROWS = 2 };
+enum { WIDE = 96, TILE_ROWS = 3, TILE_COLS = 32, PANEL_ROWS = 3, SOME_ROWS = 2, FEW_ROWS = 2 };
 #endif
 
 extern const struct kernel KERNEL_SYMBOL(KERNEL_ISA);
@@ -139,17 +140,22 @@ ALWAYS_INLINE void panel_tile(size_t rows, size_t depth, const float *restrict i
 ALWAYS_INLINE void panel_rows(size_t rows, size_t depth, const float *in, size_t in_stride, const float *panel,
                               const float *bias, float *out, size_t out_stride) {
   size_t i = 0;
+#define TILE(rows)                                                                                                 \
+  panel_tile(rows, depth, in + i * in_stride, in_stride, panel, bias, out + i * out_stride, out_stride)
   for (; i + PANEL_ROWS <= rows; i += PANEL_ROWS)
-    panel_tile(PANEL_ROWS, depth, in + i * in_stride, in_stride, panel, bias, out + i * out_stride, out_stride);
-  if (i < rows && rows >= PANEL_ROWS) {
-    i = rows - PANEL_ROWS;
-    panel_tile(PANEL_ROWS, depth, in + i * in_stride, in_stride, panel, bias, out + i * out_stride, out_stride);
+    TILE(PANEL_ROWS);
+  for (; i + SOME_ROWS <= rows; i += SOME_ROWS)
+    TILE(SOME_ROWS);
+  for (; i + FEW_ROWS <= rows; i += FEW_ROWS)
+    TILE(FEW_ROWS);
+  if (i < rows && rows >= FEW_ROWS) {
+    i = rows - FEW_ROWS;
+    TILE(FEW_ROWS);
     return;
   }
-  for (; i + FEW_ROWS <= rows; i += FEW_ROWS)
-    panel_tile(FEW_ROWS, depth, in + i * in_stride, in_stride, panel, bias, out + i * out_stride, out_stride);
   for (; i < rows; i++)
-    panel_tile(1, depth, in + i * in_stride, in_stride, panel, bias, out + i * out_stride, out_stride);
+    TILE(1);
+#undef TILE
 }
 
 #ifdef VECTOR
@@ -194,17 +200,26 @@ static void product_gelu(size_t rows, size_t depth, size_t cols, const float *in
   }
 }
 
+/* Columns first: their sums stay in registers while rows come by. */
+ALWAYS_INLINE void mean_columns(size_t columns, const float *restrict table, size_t width,
+                                const uint32_t *restrict ids, size_t count, float share, float *restrict out) {
+  float sum[KERNEL_LANES] = { 0 };
+  for (size_t i = 0; i < count; i++) {
+    const float *restrict row = table + ids[i] * width;
+    for (size_t j = 0; j < columns; j++)
+      sum[j] += row[j];
+  }
+  for (size_t j = 0; j < columns; j++)
+    out[j] = sum[j] * share;
+}
+
 static void mean(const float *restrict table, size_t width, const uint32_t *restrict ids, size_t count,
                  float *restrict out) {
-  memset(out, 0, width * sizeof *out);
-  for (size_t i = 0; i < count; i++) {
-    const float *row = table + ids[i] * width;
-    for (size_t j = 0; j < width; j++)
-      out[j] += row[j];
-  }
-  float share = count > 0 ? 1.0f / (float)count : 0.0f;
-  for (size_t j = 0; j < width; j++)
-    out[j] *= share;
+  const float share = count > 0 ? 1.0f / (float)count : 0.0f;
+  size_t j = 0;
+  for (; j + KERNEL_LANES <= width; j += KERNEL_LANES)
+    mean_columns(KERNEL_LANES, table + j, width, ids, count, share, out + j);
+  mean_columns(width - j, table + j, width, ids, count, share, out + j);
 }
 
 /* Whole vectors throughout; what lies behind column `hidden` is computed too and then replaced by zeros. */

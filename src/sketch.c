@@ -21,14 +21,23 @@ static size_t buckets(const struct sketch *sketch) {
 }
 
 static uint64_t seen(const struct sketch *sketch, uint64_t key) { /* what is kept of a key */
-  return key >> (48 - sketch->bits);
+  return key >> (64 - SKETCH_PRINT_BITS - sketch->bits);
 }
 
 static bool make_room(struct sketch *sketch) {
-  sketch->offset = memory_new(buckets(sketch) + 1, sizeof *sketch->offset);
-  sketch->print = memory_new(sketch->count + 1, sizeof *sketch->print);
-  sketch->value = memory_new(sketch->count + 1, sizeof *sketch->value);
-  return sketch->offset && sketch->print && sketch->value;
+  sketch->bucket = memory_new(buckets(sketch) + 1, sizeof *sketch->bucket);
+  sketch->entry = memory_new(sketch->count + 1, sizeof *sketch->entry);
+  return sketch->bucket && sketch->entry;
+}
+
+/* Puts an entry where it belongs; those of a bucket come with rising prints. */
+static void put(struct sketch *sketch, size_t bucket, size_t number, uint32_t print, unsigned char value) {
+  sketch->entry[number] = print << 8 | value;
+  sketch->bucket[bucket].occupied |= UINT32_C(1) << (print >> (SKETCH_PRINT_BITS - SKETCH_PART_BITS));
+}
+
+static uint16_t print_of(const struct sketch *sketch, size_t entry) {
+  return (uint16_t)(sketch->entry[entry] >> 8);
 }
 
 /* Entries that look the same become one with the largest value; returns how many are left. */
@@ -47,12 +56,10 @@ static void place(struct sketch *sketch, const struct sketch_entry *entries, siz
   size_t used = 0, i = 0;
   for (size_t bucket = 0; bucket < buckets(sketch); bucket++) {
     const size_t first = used;
-    for (; i < count && seen(sketch, entries[i].key) >> 16 == bucket; i++)
-      if (used - first < MOST_IN_BUCKET) {
-        sketch->print[used] = (uint16_t)seen(sketch, entries[i].key);
-        sketch->value[used++] = entries[i].value;
-      }
-    sketch->offset[bucket + 1] = (uint32_t)used;
+    for (; i < count && seen(sketch, entries[i].key) >> SKETCH_PRINT_BITS == bucket; i++)
+      if (used - first < MOST_IN_BUCKET)
+        put(sketch, bucket, used++, (uint16_t)seen(sketch, entries[i].key), entries[i].value);
+    sketch->bucket[bucket + 1].first = (uint32_t)used;
   }
   sketch->count = used;
 }
@@ -73,9 +80,8 @@ int sketch_build(struct sketch *sketch, struct sketch_entry *entries, size_t cou
 }
 
 void sketch_free(struct sketch *sketch) {
-  memory_free(sketch->offset);
-  memory_free(sketch->print);
-  memory_free(sketch->value);
+  memory_free(sketch->bucket);
+  memory_free(sketch->entry);
   *sketch = (struct sketch){ 0 };
 }
 
@@ -90,33 +96,32 @@ void sketch_write(const struct sketch *sketch, unsigned char *out) {
   bytes_store(out + 1, sketch->count, 4);
   out += HEAD_BYTES;
   for (size_t i = 0; i < buckets(sketch); i++)
-    *out++ = (unsigned char)(sketch->offset[i + 1] - sketch->offset[i]);
+    *out++ = (unsigned char)(sketch->bucket[i + 1].first - sketch->bucket[i].first);
   for (size_t i = 0; i < sketch->count; i++, out += 2)
-    bytes_store(out, sketch->print[i], 2);
-  if (sketch->count > 0)
-    memcpy(out, sketch->value, sketch->count);
+    bytes_store(out, print_of(sketch, i), 2);
+  for (size_t i = 0; i < sketch->count; i++)
+    *out++ = (unsigned char)sketch->entry[i];
 }
 
 static int parse_buckets(struct sketch *sketch, const unsigned char *bytes, struct error *error) {
   for (size_t i = 0; i < buckets(sketch); i++)
-    sketch->offset[i + 1] = sketch->offset[i] + bytes[i];
-  if (sketch->offset[buckets(sketch)] != sketch->count)
-    return error_set(error, QE_FORMAT, "counts: buckets hold %lu entries, not %zu",
-                     (unsigned long)sketch->offset[buckets(sketch)], sketch->count);
+    sketch->bucket[i + 1].first = sketch->bucket[i].first + bytes[i];
+  const size_t held = sketch->bucket[buckets(sketch)].first;
+  if (held != sketch->count)
+    return error_set(error, QE_FORMAT, "counts: buckets hold %zu entries, not %zu", held, sketch->count);
   return QE_OK;
 }
 
-static int parse_entries(struct sketch *sketch, const unsigned char *bytes, struct error *error) {
-  for (size_t i = 0; i < sketch->count; i++) {
-    sketch->print[i] = (uint16_t)bytes_load(bytes + 2 * i, 2);
-    sketch->value[i] = bytes[2 * sketch->count + i];
-    if (sketch->value[i] == 0)
+static int parse_bucket(struct sketch *sketch, size_t bucket, const unsigned char *prints,
+                        const unsigned char *values, struct error *error) {
+  const size_t first = sketch->bucket[bucket].first;
+  for (size_t i = first; i < sketch->bucket[bucket + 1].first; i++) {
+    if (values[i] == 0)
       return error_set(error, QE_FORMAT, "counts: entry %zu is 0", i);
+    put(sketch, bucket, i, (uint32_t)bytes_load(prints + 2 * i, 2), values[i]);
+    if (i > first && print_of(sketch, i - 1) >= print_of(sketch, i))
+      return error_set(error, QE_FORMAT, "counts: entries of bucket %zu are not in order", bucket);
   }
-  for (size_t bucket = 0; bucket < buckets(sketch); bucket++)
-    for (uint32_t i = sketch->offset[bucket]; i + 1 < sketch->offset[bucket + 1]; i++)
-      if (sketch->print[i] >= sketch->print[i + 1])
-        return error_set(error, QE_FORMAT, "counts: entries of bucket %zu are not in order", bucket);
   return QE_OK;
 }
 
@@ -136,7 +141,9 @@ int sketch_parse(struct sketch *sketch, qe_text *text, struct error *error) {
   if (!make_room(sketch))
     return error_memory(error);
   bytes = (const unsigned char *)body.data;
-  if (parse_buckets(sketch, bytes, error) == QE_OK)
-    parse_entries(sketch, bytes + buckets(sketch), error);
-  return error->status;
+  const unsigned char *prints = bytes + buckets(sketch), *values = prints + 2 * sketch->count;
+  int status = parse_buckets(sketch, bytes, error);
+  for (size_t i = 0; status == QE_OK && i < buckets(sketch); i++)
+    status = parse_bucket(sketch, i, prints, values, error);
+  return status;
 }
