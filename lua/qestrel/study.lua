@@ -4,13 +4,14 @@
 --    seeds      how many
 --    options    (optional) of every run, NAME -> value
 --    data       array of { name =, folder = (MLQE-PE pair) or train =, dev =, test = (TSV),
---               teachers = { NAME = scores }, seeds = (optional, fewer) }; paths begin at --data
+--               teachers = { NAME = scores }, seeds = (optional, fewer) }; paths begin at --data, or with ./ or /
+--               where the study is started
 --    teachers   (optional) array of { name =, recipe =, options =, folds =, anchors = { epoch, ... } }: models trained
 --               here, one for each data set. NAME is a file of scores of the training rows, by models that have
 --               not seen them (folds), NAME.qe the model of all rows, NAME@1, NAME@2 .. its scores at the end of
 --               those epochs
---    methods    array of { name =, recipe =, teachers = { NAME, ... }, options =, data = { NAME, ... } (optional),
---               x = (optional) }
+--    methods    array of { name =, recipe =, teachers = { NAME, ... }, options = (a table, or a function of the data
+--               set that gives one), data = { NAME, ... } (optional), x = (optional) }
 --    compare    name of the method that the others are compared with
 --    figures    (optional), see qestrel.study_report
 --
@@ -128,10 +129,11 @@ local function append(self, result)
   assert(file:close())
 end
 
-local function placed(self, path) return path and (path:match "^/" and path or self.root .. "/" .. path) end
+local function placed(self, path) return path and (path:match "^%.?/" and path or self.root .. "/" .. path) end
 
 local function request_of(self, job, options)
   local data, all = job.data, {}
+  if type(options) == "function" then options = options(data) end
   for _, source in ipairs { self.definition.options or {}, options or {} } do
     for key, value in pairs(source) do all[key] = value end
   end

@@ -11,7 +11,8 @@ cat > "$study" << L
 local small = dofile "$SOURCE_DIR/examples/study/small.lua"
 small.options.epochs, small.options.evaluations = 2, 1
 small.teachers[1].options.epochs, small.teachers[1].anchors, small.teachers[1].folds = 3, { 1, 2 }, 2
-small.methods[3].options = { tau_max = 2, fine_epochs = 1 }
+small.methods[3].options = function(set) return { tau_max = #set.name - 5, fine_epochs = 1 } end
+small.data[1].dev = "./" .. small.data[1].dev
 small.methods[4].options = { epochs = 3 }
 small.methods[5].options = { state_epochs = 1 }
 return small
@@ -45,6 +46,10 @@ scores() { (cd "$1/scores" && sha256sum made-up.*) }
 cmp table second || fail "another table"
 [ ! -s log ] || fail "something ran: $(cat log)"
 "$QESTREL" study "$study" whole --data=. --seeds=1 --report | cmp - table || fail "--report says something else"
+
+# The definitions of the examples can be read.
+echo 'for _, path in ipairs(arg) do assert(require "qestrel.study".load(path)) end' > load.lua
+"$QESTREL" lua load.lua "$SOURCE_DIR"/examples/study/{mlqe,cost,students}.lua || fail "a definition cannot be read"
 
 # What is wrong is told.
 printf 'return { data = { { name = "x", train = "train.tsv", dev = "dev.tsv", test = "test.tsv" } }, methods = { { name = "a", recipe = "kd", teachers = { "none" } } } }' > wrong.lua
