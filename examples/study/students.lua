@@ -1,7 +1,6 @@
--- What a teacher's scores are worth to a student beside human ones: both kinds of student, texts alone, all seven pairs.
--- --data is a folder that holds mlqe-pe/. WORK in the environment: where examples/mlqe/students.lua has put word vectors
--- and post-edits. Teachers have not seen the rows that they judge (examples/mlqe/teachers.md). Start it where
--- examples/ is.
+-- What a teacher's scores are worth to a student beside human ones: both kinds of student, texts alone, all pairs.
+-- --data is a folder that holds mlqe-pe/. WORK in the environment: where examples/mlqe/students.lua has put vectors and
+-- post-edits. Teachers have not seen the rows that they judge (examples/mlqe/teachers.md). Start it where examples/ is.
 local WORK = os.getenv "WORK" or "./work"
 if not WORK:match "^%.?/" then WORK = "./" .. WORK end
 
