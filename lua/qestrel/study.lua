@@ -4,14 +4,15 @@
 --    seeds      how many
 --    options    (optional) of every run, NAME -> value
 --    data       array of { name =, folder = (MLQE-PE pair) or train =, dev =, test = (TSV),
---               teachers = { NAME = scores }, seeds = (optional, fewer) }; paths begin at --data, or with ./ or /
---               where the study is started
+--               teachers = { NAME = scores }, seeds = (optional, fewer) }; paths begin at --data, or, with ./ or
+--               /, where the study is started
 --    teachers   (optional) array of { name =, recipe =, options =, folds =, anchors = { epoch, ... } }: models trained
 --               here, one for each data set. NAME is a file of scores of the training rows, by models that have
 --               not seen them (folds), NAME.qe the model of all rows, NAME@1, NAME@2 .. its scores at the end of
 --               those epochs
---    methods    array of { name =, recipe =, teachers = { NAME, ... }, options = (a table, or a function of the data
---               set that gives one), data = { NAME, ... } (optional), x = (optional) }
+--    methods    array of { name =, recipe =, teachers = { NAME, ... }, options = (a table, or a function that gives
+--               one, called with the data set and a function from its paths to where they are),
+--               data = { NAME, ... } (optional), x = (optional) }
 --    compare    name of the method that the others are compared with
 --    figures    (optional), see qestrel.study_report
 --
@@ -133,7 +134,7 @@ local function placed(self, path) return path and (path:match "^%.?/" and path o
 
 local function request_of(self, job, options)
   local data, all = job.data, {}
-  if type(options) == "function" then options = options(data) end
+  if type(options) == "function" then options = options(data, function(path) return placed(self, path) end) end
   for _, source in ipairs { self.definition.options or {}, options or {} } do
     for key, value in pairs(source) do all[key] = value end
   end
@@ -234,7 +235,7 @@ local function run_method(self, job)
   write_scores(("%s/scores/%s"):format(self.folder, job.key), scores)
   os.remove(request.output)
   return { data = job.data.name, method = job.method.name, seed = job.seed, dev = metrics.pearson,
-           test = qe.pearson(scores, gold), curve = metrics.curve }
+           test = qe.pearson(scores, gold), curve = metrics.curve, history = metrics.history }
 end
 
 --- Runs one job and appends its line.

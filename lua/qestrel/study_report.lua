@@ -7,6 +7,8 @@
 --    { name =, kind = "line", methods = { ... }, x = "..." } test Pearson by the methods' x, mean and range of seeds;
 --                                                            with y = "seconds" the time of a run instead
 --    { name =, kind = "bars", methods = { ... } }            difference to the compared method, with intervals
+--    { name =, kind = "retention", methods = { ... } }       dev Pearson of the first task after each one that follows,
+--                                                            of methods whose tasks come one after another
 -- all with title = and data = (optional, the first data set).
 -- @module qestrel.study_report
 local qe = require "qestrel"
@@ -15,6 +17,8 @@ local lines = require "qestrel.lines"
 local report = {}
 
 local DRAWS, MARGIN = 400, -0.005
+local TASKS = "## %s, tasks one after another\n\n| method | seeds | all tasks at the end, dev | sd | forgotten "
+  .. "| when new |\n|---|---|---|---|---|---|"
 local HEAD = "## %s\n\n| method | seeds | Pearson | sd | seconds | difference to %s |\n|---|---|---|---|---|---|"
 
 local function mean(list)
@@ -113,14 +117,46 @@ local function shown(difference)
   return ("%+.4f (%+.4f to %+.4f) %s"):format(difference.value, difference.low, difference.high, verdict(difference))
 end
 
+local function deviation(list)
+  local centre, squares = mean(list), 0
+  for _, value in ipairs(list) do squares = squares + (value - centre) ^ 2 end
+  return #list > 1 and math.sqrt(squares / (#list - 1)) or 0
+end
+
 local function row_of(name, own, difference)
   local tests, seconds = {}, {}
   for _, run in pairs(own) do tests[#tests + 1], seconds[#seconds + 1] = run.test, run.seconds end
-  local centre, squares = mean(tests), 0
-  for _, value in ipairs(tests) do squares = squares + (value - centre) ^ 2 end
-  local sd = #tests > 1 and math.sqrt(squares / (#tests - 1)) or 0
-  return ("| %s | %d | %.4f | %.4f | %.0f | %s |"):format(name, #tests, centre, sd, mean(seconds),
+  return ("| %s | %d | %.4f | %.4f | %.0f | %s |"):format(name, #tests, mean(tests), deviation(tests), mean(seconds),
     difference and shown(difference) or "")
+end
+
+-- Of tasks one after another: their mean at the end, the mean of what the old ones lost from their best, and their mean
+-- when they were new (methods.md M4).
+local function retained(history)
+  local last, forgotten, new = history[#history], 0, 0
+  for task, value in ipairs(last) do
+    local best = value
+    for stage = task, #history do best = math.max(best, history[stage][task]) end
+    forgotten, new = forgotten + (best - value), new + history[task][task]
+  end
+  return mean(last), forgotten / math.max(#last - 1, 1), new / #last
+end
+
+local function tasks_row(name, own)
+  local ends, forgotten, new = {}, {}, {}
+  for _, run in pairs(own) do
+    if run.history then ends[#ends + 1], forgotten[#forgotten + 1], new[#new + 1] = retained(run.history) end
+  end
+  if #ends == 0 then return nil end
+  return ("| %s | %d | %.4f | %.4f | %.4f | %.4f |"):format(name, #ends, mean(ends), deviation(ends), mean(forgotten),
+    mean(new))
+end
+
+-- A table of methods whose tasks come one after another; nothing where there are none.
+local function append_tasks(out, definition, data, own)
+  local found = {}
+  for _, method in ipairs(definition.methods) do found[#found + 1] = tasks_row(method.name, own[method.name] or {}) end
+  if #found > 0 then out[#out + 1] = TASKS:format(data) .. "\n" .. table.concat(found, "\n") .. "\n" end
 end
 
 --- The whole report as Markdown.
@@ -142,6 +178,7 @@ function report.text(definition, runs, gold)
         end
       end
       out[#out + 1] = ""
+      append_tasks(out, definition, data.name, own)
     end
   end
   if definition.compare then
@@ -216,6 +253,18 @@ local function line_block(definition, figure, own)
   return block
 end
 
+-- Mean over seeds of the first task's Pearson after each task.
+local function retention_block(own)
+  local sums, runs = {}, 0
+  for _, run in pairs(own) do
+    runs = runs + (run.history and 1 or 0)
+    for stage, line in ipairs(run.history or {}) do sums[stage] = (sums[stage] or 0) + line[1] end
+  end
+  local block = {}
+  for stage, sum in ipairs(sums) do block[stage] = ("%d %.6f"):format(stage, sum / runs) end
+  return block
+end
+
 local function bars_block(figure, differences, data)
   local block = {}
   for _, name in ipairs(figure.methods) do
@@ -242,6 +291,11 @@ local function script_of(definition, figure, runs, differences, path)
       if own[name] then block(curve_block(own[name]), ("using 1:2 with lines lw 2 title '%s'"):format(name)) end
     end
     parts[#parts + 1] = "set xlabel 'steps'\nset ylabel 'dev Pearson'\n"
+  elseif figure.kind == "retention" then
+    for _, name in ipairs(figure.methods) do
+      block(retention_block(own[name] or {}), ("using 1:2 with linespoints lw 2 pt 7 title '%s'"):format(name))
+    end
+    parts[#parts + 1] = "set xlabel 'tasks so far'\nset xtics 1\nset ylabel 'dev Pearson of the first task'\n"
   elseif figure.kind == "line" then
     block(line_block(definition, figure, own), "using 1:2:3:4 with yerrorlines lw 2 pt 7 title 'mean, least, most'")
     parts[#parts + 1] = ("set xlabel '%s' noenhanced\nset ylabel '%s'\n%s"):format(figure.x or "x",

@@ -230,7 +230,8 @@ end
 --- Trains, and writes the archive where `request.output` names one.
 -- @param recipe table, or the name of a shipped recipe
 -- @param request see Run.new; also output, resume
--- @return model and a table of dev metrics (curve: array of { stage =, step =, pearson = }), or nil and a message
+-- @return model and a table of dev metrics (curve: array of { stage =, step =, pearson = }; history: of tasks that came
+-- one after another, for each the dev Pearson of all so far), or nil and a message
 function train.run(recipe, request)
   if type(recipe) == "string" then recipe = require("qestrel.recipes." .. recipe) end
   local ok, problem = qe.blas_check()
@@ -251,7 +252,7 @@ function train.run(recipe, request)
   run_stages(run, request.resume)
   if recipe.finish then call(run, recipe.finish) end
   local metrics = package_model.finish(run)
-  metrics.curve = run.state.curve
+  metrics.curve, metrics.history = run.state.curve, run.state.history
   if request.output then
     ok, problem = run.student:save(request.output)
     if not ok then return nil, problem end

@@ -47,9 +47,27 @@ cmp table second || fail "another table"
 [ ! -s log ] || fail "something ran: $(cat log)"
 "$QESTREL" study "$study" whole --data=. --seeds=1 --report | cmp - table || fail "--report says something else"
 
+# Tasks one after another: what is kept of them, as a table and a figure.
+cat > stream.lua << 'L'
+local function stream(replay)
+  return function(_, placed) return { tasks = placed "next", replay = replay, taught = false } end
+end
+return {
+  options = { buckets = 256, embedding = 8, hidden = 8, attention = 8, epochs = 2, evaluations = 1, storage = "f32" },
+  data = { { name = "first", train = "train.tsv", dev = "dev.tsv", test = "test.tsv" } },
+  methods = { { name = "some kept", recipe = "lifelong", options = stream(0.5) },
+              { name = "none kept", recipe = "lifelong", options = stream(0.0) } },
+  figures = { { name = "retention", kind = "retention", methods = { "some kept", "none kept" } } },
+}
+L
+mkdir next && cp train.tsv dev.tsv next
+"$QESTREL" study stream.lua stream --data=. --jobs=2 > table 2> log
+grep -qE '^\| none kept \| 1 \| -?0\.[0-9]{4} \| 0\.0000 \| 0\.[0-9]{4} \| -?0\.[0-9]{4} \|$' table || fail "no row of tasks: $(cat table)"
+grep -q 'some kept' stream/retention.svg || fail "no figure of retention"
+
 # The definitions of the examples can be read.
 echo 'for _, path in ipairs(arg) do assert(require "qestrel.study".load(path)) end' > load.lua
-"$QESTREL" lua load.lua "$SOURCE_DIR"/examples/study/{mlqe,cost,students}.lua || fail "a definition cannot be read"
+"$QESTREL" lua load.lua "$SOURCE_DIR"/examples/study/{mlqe,cost,students,lifelong}.lua || fail "a definition cannot be read"
 
 # What is wrong is told.
 printf 'return { data = { { name = "x", train = "train.tsv", dev = "dev.tsv", test = "test.tsv" } }, methods = { { name = "a", recipe = "kd", teachers = { "none" } } } }' > wrong.lua
