@@ -8,7 +8,9 @@
 #define TEXT_RULES "utf8-repair nfkc split:space,punctuation,symbol,cjk"
 enum { ARCHITECTURE_REVISION = 1, TEXT_REVISION = 1 };
 
-static const char *const kind_names[] = { "words", "ngrams" };
+static const char *const kind_names[] = {
+  [VOCABULARY_WORDS] = "words", [VOCABULARY_NGRAMS] = "ngrams", [VOCABULARY_COUNTED] = "counted"
+};
 
 static const struct architecture *const architectures[] = { &birnn, &encoder, &aligned_student,
                                                             &family_of_students };
@@ -54,12 +56,13 @@ static int refuse_unknown(const json_t *object, const char *const *known, const 
   return QE_OK;
 }
 
-static int read_words(struct vocabulary_choice *choice, const json_t *object, struct error *error) {
+static int read_counted(struct vocabulary_choice *choice, const json_t *object, enum vocabulary_kind kind,
+                        struct error *error) {
   static const char *const known[] = { "kind", "size", "minimum", "lowercase", NULL };
   size_t rows = 20000, minimum = 1;
-  choice->kind = VOCABULARY_WORDS;
-  choice->lowercase = false;
-  if (refuse_unknown(object, known, "architecture: vocabulary of words", error) != QE_OK ||
+  choice->kind = kind;
+  choice->lowercase = kind == VOCABULARY_COUNTED;
+  if (refuse_unknown(object, known, "architecture: vocabulary of what was counted", error) != QE_OK ||
       configuration_size(object, "size", 1, 1u << 24, &rows, error) != QE_OK ||
       configuration_size(object, "minimum", 1, 1u << 30, &minimum, error) != QE_OK)
     return error->status;
@@ -85,9 +88,12 @@ static int read_vocabulary(struct vocabulary_choice *choice, const json_t *objec
     return QE_OK;
   const char *kind = json_string_value(json_object_get(object, "kind"));
   const json_t *lowercase = json_object_get(object, "lowercase");
-  if (!kind || (strcmp(kind, "words") != 0 && strcmp(kind, "ngrams") != 0))
-    return error_set(error, QE_FORMAT, "architecture: %s: \"kind\" is neither \"words\" nor \"ngrams\"", side);
-  int status = strcmp(kind, "words") == 0 ? read_words(choice, object, error) : read_ngrams(choice, object, error);
+  const bool words = kind && strcmp(kind, "words") == 0, counted = kind && strcmp(kind, "counted") == 0;
+  if (!words && !counted && !(kind && strcmp(kind, "ngrams") == 0))
+    return error_set(error, QE_FORMAT, "architecture: %s: \"kind\" is none of \"words\", \"ngrams\", \"counted\"",
+                     side);
+  int status = words || counted ? read_counted(choice, object, words ? VOCABULARY_WORDS : VOCABULARY_COUNTED, error)
+                                : read_ngrams(choice, object, error);
   if (status != QE_OK)
     return status;
   if (lowercase && !json_is_boolean(lowercase))

@@ -69,6 +69,13 @@ static inline uint64_t fnv1a(uint64_t hash, const void *bytes, size_t size) {
   return hash;
 }
 
+/* Spreads every bit over all others: the finaliser of SplitMix64 (Steele et al. 2014). */
+static inline uint64_t hash_mix(uint64_t x) {
+  x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+  x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+  return x ^ (x >> 31);
+}
+
 /* ---- pool.c ---- */
 typedef void pool_task(void *context, int part);
 /* Runs task(context, 0 .. parts-1), each once, on the pool's threads; returns when all are done. */

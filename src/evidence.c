@@ -23,21 +23,15 @@ struct evidence_work {
 
 /* ---- hashes ---- */
 
-static uint64_t mix(uint64_t x) { /* the finaliser of SplitMix64 (Steele et al. 2014) */
-  x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-  x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
-  return x ^ (x >> 31);
-}
-
 uint64_t evidence_gram(const struct hashed *text, size_t last, size_t length) {
   uint64_t key = length;
   for (size_t back = length; back-- > 0;)
-    key = mix(key + (last >= back ? text->word[last - back] : 0));
+    key = hash_mix(key + (last >= back ? text->word[last - back] : 0));
   return key;
 }
 
 uint64_t evidence_link(uint64_t source_stem, uint64_t target_stem) {
-  return mix(mix(source_stem) + target_stem);
+  return hash_mix(hash_mix(source_stem) + target_stem);
 }
 
 uint64_t evidence_text(qe_text text) {

@@ -124,7 +124,7 @@ static int make_vocabulary(qe_model *model, qe_side side, const qe_dataset *data
                                                                                    : error_memory(&model->error);
   const size_t rows = data ? qe_dataset_rows(data) : 0;
   if (rows == 0)
-    return error_set(&model->error, QE_USE, "a vocabulary of words needs data to count them on");
+    return error_set(&model->error, QE_USE, "a vocabulary of words or counted n-grams needs data to count them on");
   qe_text *texts = memory_new(rows, sizeof *texts);
   if (!texts)
     return error_memory(&model->error);
@@ -132,8 +132,9 @@ static int make_vocabulary(qe_model *model, qe_side side, const qe_dataset *data
     qe_pair pair = qe_dataset_pair(data, i);
     texts[i] = side == QE_SOURCE ? pair.source : pair.translation;
   }
-  int status = vocabulary_count(vocabulary, texts, rows, choice->rows, choice->minimum, choice->lowercase,
-                                model->configuration.max_tokens, &model->error);
+  int status = (choice->kind == VOCABULARY_COUNTED ? vocabulary_count_grams : vocabulary_count)(
+      vocabulary, texts, rows, choice->rows, choice->minimum, choice->lowercase, model->configuration.max_tokens,
+      &model->error);
   memory_free(texts);
   choice->rows = vocabulary->rows; /* as many as there are */
   return status;
@@ -288,15 +289,28 @@ static int change_configuration(qe_model *model, const qe_model *from, const cha
   return model->error.status;
 }
 
-static size_t copy_same(qe_params *to, qe_params *from) {
+/* Rows of embeddings mean the same only where the vocabularies are the same. */
+static bool same_rows(const qe_model *model, const qe_model *from, const char *name) {
+  for (int side = 0; side < 2; side++) {
+    const char *const rows[2] = { "source.embedding", "target.embedding" };
+    if (strcmp(name, rows[side]) == 0)
+      return vocabulary_fingerprint(&model->vocabulary[side], 0) ==
+             vocabulary_fingerprint(&from->vocabulary[side], 0);
+  }
+  return true;
+}
+
+static size_t copy_same(qe_model *model, const qe_model *model_from) {
+  qe_params *to = model->params, *from = model_from->params;
   size_t taken = 0;
   for (size_t i = 0; i < qe_params_count(from); i++) {
     size_t rows, cols, own_rows, own_cols;
-    const int own = qe_params_find(to, qe_params_name(from, i, &rows, &cols));
+    const char *name = qe_params_name(from, i, &rows, &cols);
+    const int own = qe_params_find(to, name);
     if (own < 0)
       continue;
     qe_params_name(to, (size_t)own, &own_rows, &own_cols);
-    if (rows != own_rows || cols != own_cols)
+    if (rows != own_rows || cols != own_cols || !same_rows(model, model_from, name))
       continue;
     memcpy(qe_params_matrix(to, (size_t)own), qe_params_matrix(from, i), rows * cols * sizeof(qe_real));
     taken++;
@@ -305,7 +319,7 @@ static size_t copy_same(qe_params *to, qe_params *from) {
 }
 
 size_t qe_model_take(qe_model *model, qe_model *from) {
-  return model->params && from->params && model != from ? copy_same(model->params, from->params) : 0;
+  return model->params && from->params && model != from ? copy_same(model, from) : 0;
 }
 
 static bool same_vocabularies(const struct configuration *a, const struct configuration *b) {
@@ -328,7 +342,7 @@ int qe_model_derive(qe_model *model, qe_model *from, const char *configuration, 
     error_set(&model->error, QE_USE, "derive: the kind of model and its vocabularies stay as they are");
   if (model->error.status == QE_OK && copy_parts(model, from) == QE_OK) {
     model->configuration.architecture->start(model, rng);
-    copy_same(model->params, from->params);
+    copy_same(model, from);
     if (data && model->configuration.decoder_inputs)
       decoder_fit(model, data);
   }

@@ -770,8 +770,13 @@ QE_API qe_block *qe_optimiser_block(qe_optimiser *optimiser, size_t number); /* 
 **   {"name":"birnn","embedding":50,"hidden":50,"attention":100,"dropout":0.5,"head":"sigmoid","bins":0,
 **    "max_tokens":200,"decoder_inputs":0,
 **    "source":{"kind":"ngrams","buckets":32768,"lowercase":true},"target":{"kind":"words","size":20000}}
-** Absent keys get defaults, unknown ones are refused. Word vocabularies are counted on `data` (rows from the first,
-** most frequent words first, ties by bytes). Values are drawn from `rng`. */
+** Absent keys get defaults, unknown ones are refused. A vocabulary is one of
+**   words    the most frequent ones, ties by bytes, at most "size" rows, seen "minimum" times (1)
+**   ngrams   the word and its runs of 3 to 5 characters, hashed into "buckets" rows, which they share; nothing is stored
+**   counted  the same n-grams, of which the most frequent have a row each and the others none; keys as for words. The
+**            archive holds 16 bits of each one's hash. Better than hashing at equal bytes, where there are data to
+**            count on
+** What is counted is counted on `data`, as much of a text as the model reads. Values are drawn from `rng`. */
 QE_API int qe_model_create(qe_model *model, const char *configuration, const qe_dataset *data, qe_rng *rng);
 /* The same; an aligned student's lexicon is counted on further parallel text, too (may be NULL). In training, a pair is
 ** read without the share of those with the very same source. */
@@ -794,7 +799,8 @@ QE_API int qe_model_import(qe_model *model, const char *folder, const char *conf
 ** are standardised on `data`, where it is not NULL. */
 QE_API int qe_model_derive(qe_model *model, qe_model *from, const char *configuration, const qe_dataset *data,
                            qe_rng *rng);
-/* Takes over the matrices of another model that this one has, too, by name and shape. Returns how many those were. */
+/* Takes over the matrices of another model that this one has, too, by name and shape; embeddings only where both have the
+** same vocabulary. Returns how many those were. */
 QE_API size_t qe_model_take(qe_model *model, qe_model *from);
 /* Gives an aligned student whose configuration has "context_layer" and "context_width" the encoder that it reads words in
 ** context by, which is copied: instead of embeddings its words have states of that layer (each text encoded alone by the

@@ -32,7 +32,8 @@ static inline const struct sketch_bucket *sketch_bucket(const struct sketch *ske
   return &sketch->bucket[(size_t)(key >> 1 >> (63 - sketch->bits))];
 }
 
-static inline unsigned char sketch_find(const struct sketch *sketch, uint64_t key) {
+/* The number of a key's entry, from 1; 0: it has none. */
+static inline size_t sketch_place(const struct sketch *sketch, uint64_t key) {
   const struct sketch_bucket *bucket = sketch_bucket(sketch, key);
   const uint32_t print = (uint16_t)(key >> (64 - SKETCH_PRINT_BITS - sketch->bits));
   const unsigned part = print >> (SKETCH_PRINT_BITS - SKETCH_PART_BITS);
@@ -41,7 +42,12 @@ static inline unsigned char sketch_find(const struct sketch *sketch, uint64_t ke
   uint32_t i = bucket[0].first + (uint32_t)__builtin_popcount(bucket->occupied & ((UINT32_C(1) << part) - 1));
   while (i < bucket[1].first && sketch->entry[i] >> 8 < print)
     i++;
-  return i < bucket[1].first && sketch->entry[i] >> 8 == print ? (unsigned char)sketch->entry[i] : 0;
+  return i < bucket[1].first && sketch->entry[i] >> 8 == print ? (size_t)i + 1 : 0;
+}
+
+static inline unsigned char sketch_find(const struct sketch *sketch, uint64_t key) {
+  const size_t place = sketch_place(sketch, key);
+  return place > 0 ? (unsigned char)sketch->entry[place - 1] : 0;
 }
 
 /* Says that the key will be asked for, so that memory is under way. */

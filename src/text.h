@@ -36,10 +36,13 @@ bool utf8_is_letter(int32_t point); /* UTF8_BAD is none */
 ** ngrams: the hash (FNV-1a 64, modulo buckets) of the word itself, between the bytes STX and ETX, which no word
 **         contains, then of every run of 3, 4, 5 code points of "<word>", by where they begin, shorter ones first.
 **         Repeated n-grams count as often as they occur.
-** Both look at the first VOCABULARY_MAX_WORD code points of a word and no further, lower-cased if so configured.
+** counted: the same n-grams, of which those that texts had often enough have a row each and the others none (grams.h);
+**         row 0 alone for a word that has none at all.
+** All look at the first VOCABULARY_MAX_WORD code points of a word and no further, lower-cased if so configured.
 ** pieces: text is not cut into words; each piece that unigram.c finds is a word with one id, its row.
 */
-enum vocabulary_kind { VOCABULARY_WORDS, VOCABULARY_NGRAMS, VOCABULARY_PIECES };
+enum vocabulary_kind { VOCABULARY_WORDS, VOCABULARY_NGRAMS, VOCABULARY_PIECES, VOCABULARY_COUNTED };
+struct grams;
 struct pieces;                    /* read by all the vocabularies that have it, freed by the last */
 enum { VOCABULARY_MAX_IDS = 96 }; /* per word; n-grams of longer words beyond this are left out */
 struct vocabulary {
@@ -51,6 +54,7 @@ struct vocabulary {
   uint32_t *slots;       /* words only: open-addressing hash table of rows, 0 = free */
   size_t slot_count;     /* a power of two */
   struct pieces *pieces; /* pieces only */
+  struct grams *grams;   /* counted only */
 };
 enum { VOCABULARY_MAX_WORD = 256 };
 /* ids[] of one word; returns how many, 1 to VOCABULARY_MAX_IDS. */
@@ -60,6 +64,9 @@ qe_text vocabulary_word(const struct vocabulary *vocabulary, uint32_t row);
 /* Most frequent words first, ties by bytes, at most `rows` - 1 of them, each seen at least `minimum` times. */
 int vocabulary_count(struct vocabulary *vocabulary, const qe_text *texts, size_t count, uint32_t rows,
                      uint32_t minimum, bool lowercase, size_t max_words, struct error *error);
+/* The same of n-grams of words. */
+int vocabulary_count_grams(struct vocabulary *vocabulary, const qe_text *texts, size_t count, uint32_t rows,
+                           uint32_t minimum, bool lowercase, size_t max_words, struct error *error);
 int vocabulary_hashed(struct vocabulary *vocabulary, uint32_t buckets, bool lowercase);
 /* Takes over what `unigram` holds, whatever the status. */
 int vocabulary_pieces(struct vocabulary *vocabulary, struct unigram *unigram);
@@ -68,6 +75,8 @@ const struct unigram *vocabulary_unigram(const struct vocabulary *vocabulary);
 ** words, duplicates, any other number than rows - 1 of them, more than 1024 hashes that collide. */
 int vocabulary_parse(struct vocabulary *vocabulary, qe_text member, uint32_t rows, bool lowercase,
                      struct error *error);
+int vocabulary_parse_grams(struct vocabulary *vocabulary, qe_text member, uint32_t rows, bool lowercase,
+                           struct error *error);
 int vocabulary_write(const struct vocabulary *vocabulary, char **bytes, size_t *size);
 /* What `to` held is not freed. Pieces are shared, not copied. */
 int vocabulary_copy(struct vocabulary *to, const struct vocabulary *from);

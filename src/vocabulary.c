@@ -1,11 +1,12 @@
 /*
-** vocabulary.c - word -> ids of embedding rows, by a table of known words or by hashes of character n-grams (pieces are
-** found by unigram.c; here they are only kept). What
+** vocabulary.c - word -> ids of embedding rows, by a table of known words or by hashes of character n-grams, of all or of
+** known ones (pieces are found by unigram.c; here they are only kept). What
 ** is looked up is never the word but its key: the first VOCABULARY_MAX_WORD code points, lower-cased if so
 ** configured, on the stack. Invariant of the table: every row's word is in exactly one slot, found by linear
 ** probing from its hash, and at least half of the slots are free. Looking up allocates nothing; the file does not
 ** cut texts into words.
 */
+#include "grams.h"
 #include "text.h"
 
 #include <stdatomic.h>
@@ -74,21 +75,46 @@ static uint64_t hash_whole(const struct key *key) {
   return fnv1a(hash_points(fnv1a(FNV1A_START, &start, 1), key, 1, key->points - 1), &end, 1);
 }
 
-static size_t ngram_ids(const struct key *key, uint32_t rows, uint32_t ids[VOCABULARY_MAX_IDS]) {
+/* Hashes of the word and of its n-grams, 1 to VOCABULARY_MAX_IDS of them. */
+static size_t ngram_hashes(const struct key *key, uint64_t hashes[VOCABULARY_MAX_IDS]) {
   size_t count = 1;
-  ids[0] = bucket(hash_whole(key), rows);
+  hashes[0] = hash_whole(key);
   for (uint32_t first = 0; first + SHORTEST_NGRAM <= key->points; first++) {
     uint32_t end = first + SHORTEST_NGRAM;
     uint64_t hash = hash_points(FNV1A_START, key, first, end);
     for (;; hash = hash_points(hash, key, end, end + 1), end++) {
       if (count == VOCABULARY_MAX_IDS)
         return count;
-      ids[count++] = bucket(hash, rows);
+      hashes[count++] = hash;
       if (end == first + LONGEST_NGRAM || end == key->points)
         break;
     }
   }
   return count;
+}
+
+static size_t hashed_ids(const struct key *key, uint32_t rows, uint32_t ids[VOCABULARY_MAX_IDS]) {
+  uint64_t hashes[VOCABULARY_MAX_IDS];
+  const size_t count = ngram_hashes(key, hashes);
+  for (size_t i = 0; i < count; i++)
+    ids[i] = bucket(hashes[i], rows);
+  return count;
+}
+
+/* Of FNV-1a the last byte hardly moves the upper bits, by which grams are told apart. */
+static size_t mixed_hashes(const struct key *key, uint64_t hashes[VOCABULARY_MAX_IDS]) {
+  const size_t count = ngram_hashes(key, hashes);
+  for (size_t i = 0; i < count; i++)
+    hashes[i] = hash_mix(hashes[i]);
+  return count;
+}
+
+static size_t counted_ids(const struct key *key, const struct grams *grams, uint32_t ids[VOCABULARY_MAX_IDS]) {
+  uint64_t hashes[VOCABULARY_MAX_IDS];
+  const size_t count = grams_find(grams, hashes, mixed_hashes(key, hashes), ids);
+  if (count == 0)
+    ids[0] = 0;
+  return count > 0 ? count : 1;
 }
 
 /* ---- table of words ---- */
@@ -119,7 +145,9 @@ size_t vocabulary_ids(const struct vocabulary *vocabulary, qe_text word, uint32_
   size_t probes;
   key_make(&key, word, vocabulary->lowercase);
   if (vocabulary->kind == VOCABULARY_NGRAMS)
-    return ngram_ids(&key, vocabulary->rows, ids);
+    return hashed_ids(&key, vocabulary->rows, ids);
+  if (vocabulary->kind == VOCABULARY_COUNTED)
+    return counted_ids(&key, vocabulary->grams, ids);
   ids[0] = vocabulary->slots[find_slot(vocabulary, key_word(&key), &probes)];
   return 1;
 }
@@ -165,6 +193,7 @@ static void pieces_leave(struct pieces *pieces) {
 
 void vocabulary_free(struct vocabulary *vocabulary) {
   pieces_leave(vocabulary->pieces);
+  grams_release(vocabulary->grams);
   memory_free(vocabulary->bytes);
   memory_free(vocabulary->offset);
   memory_free(vocabulary->slots);
@@ -233,7 +262,8 @@ struct counter {
   size_t count_room;
 };
 
-static int count_word(struct counter *counter, qe_text word) {
+static int count_word(void *owner, qe_text word) {
+  struct counter *counter = owner;
   struct vocabulary *table = &counter->builder.table;
   struct key key;
   size_t probes;
@@ -250,14 +280,15 @@ static int count_word(struct counter *counter, qe_text word) {
   return builder_insert(&counter->builder, slot, key_word(&key));
 }
 
-static int count_texts(struct counter *counter, const qe_text *texts, size_t count, size_t max_words) {
+/* Every word of some texts. */
+static int each_word(const qe_text *texts, size_t count, size_t max_words, int (*see)(void *owner, qe_text word),
+                     void *owner) {
   struct words words = { 0 };
   int status = QE_OK;
   for (size_t i = 0; i < count && status == QE_OK; i++) {
     status = words_split(&words, texts[i], max_words);
     for (size_t j = 0; status == QE_OK && j < words.count; j++)
-      status =
-          count_word(counter, (qe_text){ words.bytes + words.offset[j], words.offset[j + 1] - words.offset[j] });
+      status = see(owner, (qe_text){ words.bytes + words.offset[j], words.offset[j + 1] - words.offset[j] });
   }
   words_free(&words);
   return status;
@@ -312,12 +343,51 @@ int vocabulary_count(struct vocabulary *vocabulary, const qe_text *texts, size_t
     return error_set(error, QE_USE, "a vocabulary has at least one row, that of the unknown word");
   int status = builder_start(&counter.builder, lowercase);
   if (status == QE_OK)
-    status = count_texts(&counter, texts, count, max_words);
+    status = each_word(texts, count, max_words, count_word, &counter);
   if (status == QE_OK)
     status = choose_words(&builder, &counter, rows, minimum);
   vocabulary_free(&counter.builder.table);
   memory_free(counter.count);
   return builder_finish(&builder, status, vocabulary) == QE_OK ? QE_OK : error_memory(error);
+}
+
+struct gathered {
+  uint64_t *hashes;
+  size_t count, room;
+  bool lowercase;
+};
+
+static int gather_word(void *owner, qe_text word) {
+  struct gathered *gathered = owner;
+  struct key key;
+  if (!memory_reserve((void **)&gathered->hashes, &gathered->room, gathered->count + VOCABULARY_MAX_IDS,
+                      sizeof *gathered->hashes))
+    return QE_MEMORY;
+  key_make(&key, word, gathered->lowercase);
+  gathered->count += mixed_hashes(&key, gathered->hashes + gathered->count);
+  return QE_OK;
+}
+
+/* Takes the n-grams over; NULL: the error says why. */
+static int vocabulary_of_grams(struct vocabulary *vocabulary, struct grams *grams, bool lowercase) {
+  *vocabulary = (struct vocabulary){ .kind = VOCABULARY_COUNTED, .lowercase = lowercase, .grams = grams };
+  if (!grams)
+    return QE_MEMORY;
+  vocabulary->rows = grams_rows(grams);
+  return QE_OK;
+}
+
+int vocabulary_count_grams(struct vocabulary *vocabulary, const qe_text *texts, size_t count, uint32_t rows,
+                           uint32_t minimum, bool lowercase, size_t max_words, struct error *error) {
+  struct gathered gathered = { .lowercase = lowercase };
+  *vocabulary = (struct vocabulary){ 0 };
+  if (rows == 0)
+    return error_set(error, QE_USE, "a vocabulary has at least one row, that of words without known n-grams");
+  struct grams *grams = each_word(texts, count, max_words, gather_word, &gathered) == QE_OK
+                            ? grams_choose(gathered.hashes, gathered.count, rows, minimum)
+                            : NULL;
+  memory_free(gathered.hashes);
+  return vocabulary_of_grams(vocabulary, grams, lowercase) == QE_OK ? QE_OK : error_memory(error);
 }
 
 /* ---- the archive member ---- */
@@ -383,7 +453,15 @@ int vocabulary_parse(struct vocabulary *vocabulary, qe_text member, uint32_t row
   return builder_finish(&builder, status, vocabulary);
 }
 
+int vocabulary_parse_grams(struct vocabulary *vocabulary, qe_text member, uint32_t rows, bool lowercase,
+                           struct error *error) {
+  return vocabulary_of_grams(vocabulary, grams_parse(member, rows, error), lowercase) == QE_OK ? QE_OK
+                                                                                               : error->status;
+}
+
 int vocabulary_write(const struct vocabulary *vocabulary, char **bytes, size_t *size) {
+  if (vocabulary->kind == VOCABULARY_COUNTED)
+    return grams_write(vocabulary->grams, bytes, size);
   const uint32_t words = vocabulary->kind == VOCABULARY_WORDS ? vocabulary->rows - 1 : 0;
   *size = words > 0 ? vocabulary->offset[words] + 2 * (size_t)words : 0;
   *bytes = memory_new(*size, 1);
@@ -417,6 +495,7 @@ int vocabulary_copy(struct vocabulary *to, const struct vocabulary *from) {
   to->offset = to->slots = NULL;
   if (to->pieces)
     atomic_fetch_add(&to->pieces->owners, 1);
+  grams_hold(to->grams);
   if (duplicate((void **)&to->bytes, from->bytes, rows ? from->offset[rows - 1] : 0, 1) &&
       duplicate((void **)&to->offset, from->offset, rows, sizeof *from->offset) &&
       duplicate((void **)&to->slots, from->slots, from->slot_count, sizeof *from->slots))
@@ -440,6 +519,8 @@ uint64_t vocabulary_fingerprint(const struct vocabulary *vocabulary, size_t max_
   hash = hash_number(hash, max_words);
   if (vocabulary->kind == VOCABULARY_PIECES)
     return hash_number(hash, vocabulary->pieces->fingerprint);
+  if (vocabulary->kind == VOCABULARY_COUNTED)
+    return hash_number(hash, grams_hash(vocabulary->grams));
   for (uint32_t row = 1; vocabulary->kind == VOCABULARY_WORDS && row < vocabulary->rows; row++) {
     qe_text word = row_word(vocabulary, row);
     hash = fnv1a(hash_number(hash, word.size), word.data, word.size);

@@ -26,11 +26,12 @@ local PAIRS = pool.folders(arg[4] or queue.PAIRS)
 local OUTPUTS = os.getenv "OUTPUTS" or here .. "/outputs"
 
 local WIDTH = queue.width(work .. "/encoder.qe")
-local VECTORS = { embedding = WIDTH, window = 2 }
-local STUDENT = { student = "aligned", embedding = WIDTH, window = 2, states = 128, comparison = 64, epochs = 20,
-                  patience = 20, dropout = 0.4, rate = 0.0012, word_rate = 0.0, alpha = 0.5, decoder = true,
-                  license = "CC0-1.0 AND MIT", storage = "int8-all" }
-VECTORS.epochs, STUDENT.epochs = queue.epochs, queue.epochs or STUDENT.epochs
+local WORDS = { embedding = WIDTH, window = 2, vocabulary = "counted", words = 65536, minimum = 5 }
+local VECTORS = queue.with(WORDS, { epochs = queue.epochs })
+local STUDENT = queue.with(WORDS, {
+  student = "aligned", states = 96, comparison = 48, epochs = queue.epochs or 20, patience = 20, dropout = 0.4,
+  rate = 0.0012, word_rate = 0.0, alpha = 0.5, decoder = true, license = "CC0-1.0 AND MIT", storage = "int4",
+})
 
 local CARD = [[
 # %s: quality of machine translation from %s

@@ -31,9 +31,9 @@ end
 --- The architecture that the options describe.
 function Run:configuration()
   local o = self.options
-  local vocabulary = o.vocabulary == "words"
-      and { kind = "words", size = o.words, minimum = o.minimum, lowercase = o.lowercase }
-    or { kind = "ngrams", buckets = o.buckets, lowercase = o.lowercase }
+  local vocabulary = o.vocabulary == "ngrams"
+      and { kind = o.vocabulary, buckets = o.buckets, lowercase = o.lowercase }
+    or { kind = o.vocabulary, size = o.words, minimum = o.minimum, lowercase = o.lowercase }
   local aligned, reads = o.student == "aligned", self.encoder ~= nil
   return {
     name = o.student, embedding = o.embedding, hidden = o.hidden, dropout = o.dropout,

@@ -1,8 +1,10 @@
 /*
 ** fuzz_vocabulary.c - any bytes as the archive member of a vocabulary: the first says how many words are expected,
 ** the rest is the member. It is accepted where a naive reader accepts it, is written again as the same bytes, and
-** every word finds its own row. The bytes are also taken as one word and hashed.
+** every word finds its own row. The bytes are also taken as one word and hashed, and as a member of counted n-grams, which
+** is written again as the same bytes where it is accepted.
 */
+#include "bytes.h"
 #include "text.h"
 
 #include <stdlib.h>
@@ -71,6 +73,30 @@ static void check_hashed(qe_text word, uint32_t buckets) {
     check(ids[i] < buckets);
 }
 
+/* The rows are those that the member itself says, so that more than its head is looked at. */
+static void check_counted(qe_text member) {
+  struct vocabulary vocabulary;
+  struct error error = { 0 };
+  uint32_t ids[VOCABULARY_MAX_IDS];
+  const uint32_t rows = member.size > 4 ? 1 + (uint32_t)bytes_load((const unsigned char *)member.data + 1, 4) : 1;
+  if (rows == 0)
+    return;
+  if (vocabulary_parse_grams(&vocabulary, member, rows, true, &error) == QE_OK) {
+    char *bytes;
+    size_t size;
+    check(vocabulary.rows == rows && vocabulary_write(&vocabulary, &bytes, &size) == QE_OK);
+    check(size == member.size && memcmp(bytes, member.data, size) == 0);
+    memory_free(bytes);
+    const size_t count = vocabulary_ids(&vocabulary, member, ids);
+    check(count >= 1 && count <= VOCABULARY_MAX_IDS);
+    for (size_t i = 0; i < count; i++)
+      check(ids[i] < rows);
+  } else {
+    check(error.status != QE_OK && error.text[0] != '\0');
+  }
+  vocabulary_free(&vocabulary);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (size == 0)
     return 0;
@@ -86,5 +112,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     check_accepted(&vocabulary, member, words, count);
   vocabulary_free(&vocabulary);
   check_hashed(member, expected + 1);
+  check_counted(member);
   return 0;
 }
