@@ -4,9 +4,9 @@
 --
 -- DATA holds the pairs' folders of MLQE-PE, WORK the encoder that teachers.lua has made (WORK/encoder.qe), MODELS gets
 -- PAIR.qe with its card and licence. Per pair: word vectors from the encoder (WORK/vectors.PAIR.qe, two minutes on two
--- cores), then an aligned student, distilled half from the human scores and half from what teachers that have not seen
--- a row say of it (outputs/, made by teachers.lua; elsewhere: OUTPUTS=DIR in the environment). The decoder's
--- log-probabilities are hidden from it in half of the rows, so that one archive judges with and without them. Where
+-- cores), then an aligned student, distilled from the human scores and from what teachers that have not seen a row say
+-- of it (outputs/, made by teachers.lua; elsewhere: OUTPUTS=DIR in the environment). The decoder's log-probabilities
+-- are hidden from it in a share of the rows, so that one archive judges with and without them. Where
 -- DATA has the pair's post-edits, its lexicon is counted on them, too, and words are learned from their tags.
 -- WORK/students.tsv: Pearson on dev and test20 without and with log-probabilities, Spearman, worst decile found.
 -- EPOCHS=N: fewer, to try it out.
@@ -26,12 +26,17 @@ local PAIRS = pool.folders(arg[4] or queue.PAIRS)
 local OUTPUTS = os.getenv "OUTPUTS" or here .. "/outputs"
 
 local WIDTH = queue.width(work .. "/encoder.qe")
-local WORDS = { embedding = WIDTH, window = 2, vocabulary = "counted", words = 65536, minimum = 5 }
-local VECTORS = queue.with(WORDS, { epochs = queue.epochs })
-local STUDENT = queue.with(WORDS, {
-  student = "aligned", states = 96, comparison = 48, epochs = queue.epochs or 20, patience = 20, dropout = 0.4,
-  rate = 0.0012, word_rate = 0.0, alpha = 0.5, decoder = true, license = "CC0-1.0 AND MIT", storage = "int4",
-})
+local STUDENT = { student = "aligned", epochs = queue.epochs or 20, patience = 20, rate = 0.0012, word_rate = 0.0,
+                  decoder = true, license = "CC0-1.0 AND MIT" }
+
+-- Into English, n-grams that have a row each are better on dev, from English, hashed ones.
+local WORDS = { english = {}, other = { vocabulary = "counted", words = 65536, minimum = 5 } }
+local OWN = {
+  english = { states = 128, comparison = 64, dropout = 0.4, alpha = 0.5, storage = "int8-all" },
+  other = { states = 96, comparison = 48, dropout = 0.3, decoder_dropout = 0.3, alpha = 0.3, storage = "int4" },
+}
+local function from(pair) return pair:match "^en%-" and "english" or "other" end
+local function words_of(pair) return queue.with(WORDS[from(pair)], { embedding = WIDTH, window = 2 }) end
 
 local CARD = [[
 # %s: quality of machine translation from %s
@@ -59,7 +64,7 @@ consensus.
 
 local function make_vectors(pair)
   return function(output)
-    local options = queue.with(VECTORS, { encoder = work .. "/encoder.qe" })
+    local options = queue.with(words_of(pair), { encoder = work .. "/encoder.qe", epochs = queue.epochs })
     queue.train("vectors", { data = data .. "/" .. pair, output = output, options = options, quiet = true }):close()
   end
 end
@@ -94,7 +99,8 @@ local function make_student(pair)
     local own = { init = ("%s/vectors.%s.qe"):format(work, pair), parallel = queue.post_edits(data, work, pair),
                   tags = queue.tags(data, pair) }
     local model <close> = queue.train("kd", {
-      data = data .. "/" .. pair, output = draft, options = queue.with(STUDENT, own), quiet = true,
+      data = data .. "/" .. pair, output = draft, quiet = true,
+      options = queue.with(queue.with(queue.with(STUDENT, OWN[from(pair)]), words_of(pair)), own),
       teachers = { ("%s/%s.train.tsv.gz"):format(OUTPUTS, pair) },
     })
     local rows, report = measured(model, pair, threads)

@@ -10,22 +10,25 @@ for i, pair in ipairs { "ro-en", "et-en", "ne-en", "si-en", "ru-en", "en-de", "e
               teachers = { encoder = ("./examples/mlqe/outputs/%s.train.tsv.gz"):format(pair) } }
 end
 
--- As in models/, but without log-probabilities and tags of words.
-local function aligned(alpha)
+-- As in models/ (examples/mlqe/students.lua), but without log-probabilities and tags of words.
+local function aligned(taught)
   return function(set)
+    local hashed = set.name:match "^en%-"
     return { student = "aligned", init = ("%s/vectors.%s.qe"):format(WORK, set.name),
-             parallel = ("%s/post-edits.%s.tsv"):format(WORK, set.name), embedding = 64, window = 2, states = 128,
-             comparison = 64, epochs = 20, patience = 20, dropout = 0.4, rate = 0.0012, word_rate = 0.0, alpha = alpha }
+             parallel = ("%s/post-edits.%s.tsv"):format(WORK, set.name), embedding = 64, window = 2, epochs = 20,
+             patience = 20, rate = 0.0012, word_rate = 0.0, vocabulary = hashed and "ngrams" or "counted",
+             words = 65536, minimum = 5, states = hashed and 128 or 96, comparison = hashed and 64 or 48,
+             dropout = hashed and 0.4 or 0.3, alpha = taught and (hashed and 0.5 or 0.3) or 0.0 }
   end
 end
 
-local function birnn(alpha) return { epochs = 8, evaluations = 2, patience = 4, alpha = alpha } end
+local function birnn(taught) return { epochs = 8, evaluations = 2, patience = 4, alpha = taught and 0.5 or 0.0 } end
 
 local methods = {}
 for _, kind in ipairs { { "aligned", aligned }, { "BiRNN", birnn } } do
   local name, options = table.unpack(kind)
-  methods[#methods + 1] = { name = name .. ", gold", recipe = "kd", teachers = { "encoder" }, options = options(0.0) }
-  methods[#methods + 1] = { name = name .. ", kd", recipe = "kd", teachers = { "encoder" }, options = options(0.5) }
+  methods[#methods + 1] = { name = name .. ", gold", recipe = "kd", teachers = { "encoder" }, options = options(false) }
+  methods[#methods + 1] = { name = name .. ", kd", recipe = "kd", teachers = { "encoder" }, options = options(true) }
 end
 
 return { seeds = 5, data = data, methods = methods, compare = "aligned, gold" }
