@@ -13,7 +13,7 @@ end
 -- As in models/ (examples/mlqe/students.lua), but without log-probabilities and tags of words.
 local function aligned(taught)
   return function(set)
-    local hashed = set.name:match "^en%-"
+    local hashed = set.name:match "^en%-" or set.name == "ro-en"
     return { student = "aligned", init = ("%s/vectors.%s.qe"):format(WORK, set.name),
              parallel = ("%s/post-edits.%s.tsv"):format(WORK, set.name), embedding = 64, window = 2, epochs = 20,
              patience = 20, rate = 0.0012, word_rate = 0.0, vocabulary = hashed and "ngrams" or "counted",
