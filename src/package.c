@@ -310,11 +310,10 @@ static int read_vocabulary(qe_model *model, const qe_archive *archive, int side)
                : error_memory(&model->error);
   const char *name = vocabulary_member(choice->kind, side);
   qe_text member = name ? qe_archive_member(archive, (size_t)qe_archive_find(archive, name)) : (qe_text){ NULL, 0 };
-  return choice->kind == VOCABULARY_PIECES ? read_pieces(model, member, side)
-         : choice->kind == VOCABULARY_COUNTED
-             ? vocabulary_parse_grams(&model->vocabulary[side], member, choice->rows, choice->lowercase,
-                                      &model->error)
-             : vocabulary_parse(&model->vocabulary[side], member, choice->rows, choice->lowercase, &model->error);
+  if (choice->kind == VOCABULARY_PIECES)
+    return read_pieces(model, member, side);
+  return (choice->kind == VOCABULARY_COUNTED ? vocabulary_parse_grams : vocabulary_parse)(
+      &model->vocabulary[side], member, choice->rows, choice->lowercase, &model->error);
 }
 
 static int read_evidence(qe_model *model, const qe_archive *archive) {

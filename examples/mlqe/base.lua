@@ -99,7 +99,7 @@ end
 local function train_judge(encoder, own)
   return function(output)
     local keys = data .. "/held-out-sources.sha256"
-    local options = queue.with(queue.with(JUDGE, own), {
+    local options = queue.with(JUDGE, own, {
       encoder = work .. "/" .. encoder, labels = OUTPUTS, held_out = lines.exists(keys) and keys or nil,
       pool = table.concat(folders_of(table.move(PAIRS, 2, #PAIRS, 1, {})), ","),
     })

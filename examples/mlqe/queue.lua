@@ -36,11 +36,13 @@ function queue.append(path, text)
   assert(file:close())
 end
 
-function queue.with(options, more)
-  local both = {}
-  for name, value in pairs(options) do both[name] = value end
-  for name, value in pairs(more) do both[name] = value end
-  return both
+--- Tables of options as one; later ones count.
+function queue.with(...)
+  local all = {}
+  for _, options in ipairs { ... } do
+    for name, value in pairs(options) do all[name] = value end
+  end
+  return all
 end
 
 --- Trains, or goes on with it; raises what goes wrong.

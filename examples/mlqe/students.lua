@@ -16,6 +16,7 @@ local qe = require "qestrel"
 local lines = require "qestrel.lines"
 local pool = require "qestrel.pool"
 local queue = require "queue"
+local student = require "student"
 
 local data, work, models = arg[1], arg[2], arg[3]
 if not models then
@@ -26,19 +27,6 @@ local PAIRS = pool.folders(arg[4] or queue.PAIRS)
 local OUTPUTS = os.getenv "OUTPUTS" or here .. "/outputs"
 
 local WIDTH = queue.width(work .. "/encoder.qe")
-local STUDENT = { student = "aligned", epochs = queue.epochs or 20, patience = 20, rate = 0.0012, word_rate = 0.0,
-                  decoder = true, license = "CC0-1.0 AND MIT" }
-
--- From English hashed n-grams are better on dev. Elsewhere those that have a row each are, but then the word vectors
--- of ro-en mislead `tune` on lists (students.md).
-local WORDS = { hashed = {}, counted = { vocabulary = "counted", words = 65536, minimum = 5 } }
-local OWN = {
-  hashed = { states = 128, comparison = 64, dropout = 0.4, alpha = 0.5, storage = "int8-all" },
-  counted = { states = 96, comparison = 48, dropout = 0.3, decoder_dropout = 0.3, alpha = 0.3, storage = "int4" },
-}
-local function kind_of(pair) return (pair:match "^en%-" or pair == "ro-en") and "hashed" or "counted" end
-local function words_of(pair) return queue.with(WORDS[kind_of(pair)], { embedding = WIDTH, window = 2 }) end
-
 local CARD = [[
 # %s: quality of machine translation from %s
 
@@ -65,7 +53,7 @@ consensus.
 
 local function make_vectors(pair)
   return function(output)
-    local options = queue.with(words_of(pair), { encoder = work .. "/encoder.qe", epochs = queue.epochs })
+    local options = queue.with(student.words(pair, WIDTH), { encoder = work .. "/encoder.qe", epochs = queue.epochs })
     queue.train("vectors", { data = data .. "/" .. pair, output = output, options = options, quiet = true }):close()
   end
 end
@@ -98,10 +86,10 @@ local function make_student(pair)
     local threads <close> = qe.pool(queue.THREADS)
     local draft = work .. "/" .. pair .. ".qe"
     local own = { init = ("%s/vectors.%s.qe"):format(work, pair), parallel = queue.post_edits(data, work, pair),
-                  tags = queue.tags(data, pair) }
+                  tags = queue.tags(data, pair), epochs = queue.epochs }
     local model <close> = queue.train("kd", {
       data = data .. "/" .. pair, output = draft, quiet = true,
-      options = queue.with(queue.with(queue.with(STUDENT, OWN[kind_of(pair)]), words_of(pair)), own),
+      options = queue.with(student.options(pair), student.words(pair, WIDTH), student.shipped(pair), own),
       teachers = { ("%s/%s.train.tsv.gz"):format(OUTPUTS, pair) },
     })
     local rows, report = measured(model, pair, threads)

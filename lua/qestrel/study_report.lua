@@ -130,9 +130,10 @@ local function row_of(name, own, difference)
     difference and shown(difference) or "")
 end
 
--- Of tasks one after another: their mean at the end, the mean of what the old ones lost from their best, and their mean
--- when they were new (methods.md M4).
-local function retained(history)
+--- Of tasks one after another: their mean at the end, the mean of what the old ones lost from their best, and their
+-- mean when they were new (methods.md M4).
+-- @param history for each task, what all tasks so far had after it
+function report.retained(history)
   local last, forgotten, new = history[#history], 0, 0
   for task, value in ipairs(last) do
     local best = value
@@ -145,7 +146,7 @@ end
 local function tasks_row(name, own)
   local ends, forgotten, new = {}, {}, {}
   for _, run in pairs(own) do
-    if run.history then ends[#ends + 1], forgotten[#forgotten + 1], new[#new + 1] = retained(run.history) end
+    if run.history then ends[#ends + 1], forgotten[#forgotten + 1], new[#new + 1] = report.retained(run.history) end
   end
   if #ends == 0 then return nil end
   return ("| %s | %d | %.4f | %.4f | %.4f | %.4f |"):format(name, #ends, mean(ends), deviation(ends), mean(forgotten),

@@ -5,19 +5,22 @@ local evaluate = require "qestrel.evaluate"
 
 local ROUNDS, FEWEST = 5, 4000
 
--- Multiplications and additions of all products of the pairs, by the words of their sides.
-local function operations(model, data)
-  local a, sum, rows = model:manifest().architecture, 0, {}
+local CHANNELS = 9 -- what is known of a word beside its embedding (aligned.h)
+
+-- Multiplications and additions of all the pairs' products, by the words of their sides, and how many words there are.
+local function work_of(model, data)
+  local a, sum, count, rows = model:manifest().architecture, 0, 0, {}
   for i = 1, data:rows() do rows[i] = i end
   local batch <close> = qe.batch(data, rows)
   local source, target = batch:segments(model, "source"):offsets(), batch:segments(model, "target"):offsets()
-  local e, s, c, channels = a.embedding, a.states, a.comparison, 9
-  local word = e * ((2 * a.window + 1) * e + e) + (e + channels) * s + (4 * s + channels) * c
+  local e, s, c = a.embedding, a.states, a.comparison
+  local word = e * ((2 * a.window + 1) * e + e) + (e + CHANNELS) * s + (4 * s + CHANNELS) * c
   for i = 2, #source do
     local n, m = source[i] - source[i - 1], target[i] - target[i - 1]
     sum = sum + (n + m) * word + m * s * s + n * m * (e + 3 * s)
+    count = count + n + m
   end
-  return 2 * sum
+  return 2 * sum, count
 end
 
 local function texts(folder)
@@ -32,17 +35,6 @@ local function texts(folder)
   return data
 end
 
-local function words(model, data)
-  local rows, count = {}, 0
-  for i = 1, data:rows() do rows[i] = i end
-  local batch <close> = qe.batch(data, rows)
-  for _, side in ipairs { "source", "target" } do
-    local offsets = batch:segments(model, side):offsets()
-    count = count + offsets[#offsets] - offsets[1]
-  end
-  return count
-end
-
 local models, root = arg[1], arg[2]
 for i = 3, #arg do
   local pair, best = arg[i], math.huge
@@ -54,8 +46,9 @@ for i = 3, #arg do
     scorer:score_dataset(data)
     best = math.min(best, qe.clock() - begin)
   end
+  local operations, words = work_of(model, data)
   print(qe.json.encode {
     what = pair, pairs_per_second = data:rows() / best, microseconds = 1e6 * best / data:rows(),
-    words_per_pair = words(model, data) / data:rows(), flops_per_second = operations(model, data) / best,
+    words_per_pair = words / data:rows(), flops_per_second = operations / best,
   })
 end

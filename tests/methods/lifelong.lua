@@ -2,6 +2,7 @@
 -- tasks at once.
 local harness = require "harness"
 local qe = require "qestrel"
+local report = require "qestrel.study_report"
 local SEEDS, TASKS, ROWS, NOISE = 3, 5, 600, 0.35
 local ORDERS = { { 1, 2, 3, 4, 5 }, { 5, 4, 3, 2, 1 }, { 3, 1, 5, 2, 4 } }
 
@@ -46,18 +47,6 @@ local function stream(folders, order, seed, extra)
   return history
 end
 
--- Mean over tasks at the end; mean of what old tasks lost from their best; mean over tasks when they were new.
-local function summary(history)
-  local final, forgotten, fresh = harness.mean(history[TASKS]), 0, 0
-  for task = 1, TASKS - 1 do
-    local best = -1
-    for stage = task, TASKS do best = math.max(best, history[stage][task]) end
-    forgotten = forgotten + (best - history[TASKS][task]) / (TASKS - 1)
-  end
-  for task = 1, TASKS do fresh = fresh + history[task][task] / TASKS end
-  return final, forgotten, fresh
-end
-
 -- All tasks at once, by gold.
 local function multitask(folders, seed)
   local all = harness.folder()
@@ -85,7 +74,7 @@ local figures = harness.seeds(SEEDS, function(seed)
   local function run(name, extra)
     local sums = { 0, 0, 0 }
     for _, order in ipairs(ORDERS) do
-      local parts = { summary(stream(folders, order, seed, extra)) }
+      local parts = { report.retained(stream(folders, order, seed, extra)) }
       for i, value in ipairs(parts) do sums[i] = sums[i] + value / #ORDERS end
     end
     result[name], result[name .. " forgotten"], result[name .. " fresh"] = table.unpack(sums)

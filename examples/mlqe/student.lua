@@ -1,0 +1,32 @@
+--- What the shipped aligned student of a pair is made with, beside its files: for students.lua, and for the study of
+-- what teachers are worth. Not a program.
+local student = {}
+
+-- From English hashed n-grams are better on dev. Elsewhere those that have a row each are, but then the word vectors
+-- of ro-en mislead `tune` on lists (students.md).
+local function hashes(pair) return pair:match "^en%-" or pair == "ro-en" end
+
+--- Its words, which its vectors must have, too.
+-- @param width numbers of a word
+function student.words(pair, width)
+  if hashes(pair) then return { embedding = width, window = 2 } end
+  return { embedding = width, window = 2, vocabulary = "counted", words = 65536, minimum = 5 }
+end
+
+--- Its shape and training, without its words, files, log-probabilities and tags.
+function student.options(pair)
+  local options = { student = "aligned", epochs = 20, patience = 20, rate = 0.0012, word_rate = 0.0 }
+  local own = hashes(pair) and { states = 128, comparison = 64, dropout = 0.4, alpha = 0.5 }
+    or { states = 96, comparison = 48, dropout = 0.3, alpha = 0.3 }
+  for name, value in pairs(own) do options[name] = value end
+  return options
+end
+
+--- What only the shipped one has: how log-probabilities are read, and how it is stored.
+function student.shipped(pair)
+  local own = { decoder = true, storage = hashes(pair) and "int8-all" or "int4", license = "CC0-1.0 AND MIT" }
+  if not hashes(pair) then own.decoder_dropout = 0.3 end
+  return own
+end
+
+return student
