@@ -422,7 +422,8 @@ typedef struct qe_tuning_options {
   uint64_t seed;
   int negative; /* weights may be negative */
   int simplest; /* needs folds. The one-standard-error rule: as few features as keep the held-out objective within
-                ** one standard error of the best; none, and the decoder's order stays, where the gain is not there */
+                ** one standard error of the best; none, and the decoder's order stays, where the gain is not there.
+                ** Which ones goes by their order, the plainest first, where lists do not tell within one error */
 } qe_tuning_options;
 typedef struct qe_tuning {
   double first, best, tuned;        /* the objective of first candidates, of the best point, of the returned one */

@@ -109,7 +109,12 @@ struct search {
   double *sums, *base;            /* statistics; what a candidate scores without the weight that moves */
   size_t *order, *pick;           /* candidates of one list by slope; per list of the tuner */
   struct breakpoint *breakpoints; /* at most one per candidate */
+  double *differences;            /* on resampled lists */
 };
+
+static bool as_simple_as_possible(const struct search *search) {
+  return search->options->simplest && search->options->folds > 1;
+}
 
 static double feature(const struct search *search, size_t candidate, size_t number) {
   return search->tuner->scaled[candidate * search->tuner->features + number];
@@ -340,8 +345,8 @@ static void search_best(const struct search *search, const bool *use, double *we
 
 /* ---- how sure ---- */
 
-/* Differences of the objective between two sets of picks on resampled lists, sorted. */
-static void resample(const struct search *search, const size_t *one, const size_t *other, double *differences) {
+/* Differences of the objective between two sets of picks, on resampled lists. */
+static void resample(const struct search *search, const size_t *one, const size_t *other) {
   qe_rng rng;
   qe_rng_seed(&rng, search->options->seed, "bootstrap");
   for (size_t d = 0; d < search->options->draws; d++) {
@@ -355,7 +360,7 @@ static void resample(const struct search *search, const size_t *one, const size_
         add_statistics(search, search->sums, pick[search->chosen[qe_rng_below(&rng, search->count)]], 1);
       value[side] = search->objective(search->context, search->sums);
     }
-    differences[d] = value[0] - value[1];
+    search->differences[d] = value[0] - value[1];
   }
 }
 
@@ -366,6 +371,12 @@ static double standard_error(const double *values, size_t count) {
   for (size_t i = 0; i < count; i++)
     squares += (values[i] - mean) * (values[i] - mean);
   return count > 1 ? sqrt(squares / (double)(count - 1)) : 0;
+}
+
+/* Whether a loss is no more than what other lists might have turned round; paired, list by list. */
+static bool within_one_error(const struct search *search, double loss, const size_t *better, const size_t *worse) {
+  resample(search, better, worse);
+  return loss <= standard_error(search->differences, search->options->draws);
 }
 
 static int by_value(const void *left, const void *right) {
@@ -387,6 +398,7 @@ struct path {
   double *points; /* features + 1 rows */
   bool *use;
   double *trial, *next;
+  size_t *pick; /* by the point that a plainer one is measured by */
 };
 
 static double *path_point(const struct search *search, const struct path *path, size_t size) {
@@ -440,6 +452,49 @@ static void fill_path(const struct search *search, const struct path *path) {
   }
 }
 
+/* The last feature in use, or their number. */
+static size_t last_in_use(const struct search *search, const double *weights) {
+  for (size_t k = search->tuner->features; k-- > 0;)
+    if (weights[k] != 0)
+      return k;
+  return search->tuner->features;
+}
+
+/* Into `trial`: feature `last` of the point traded for an earlier one, the weights in use searched anew. */
+static double trade(const struct search *search, const struct path *path, const double *point, size_t last,
+                    size_t earlier) {
+  copy_weights(search, path->trial, point);
+  path->trial[earlier] = path->trial[last];
+  path->trial[last] = 0;
+  keep_in_use(search, path, path->trial);
+  return climb(search, path->trial, path->use);
+}
+
+static bool make_plainer(const struct search *search, const struct path *path, double best, double *point) {
+  const size_t last = last_in_use(search, point);
+  if (last == search->tuner->features)
+    return false;
+  for (size_t k = 0; k < last; k++) {
+    if (point[k] != 0)
+      continue;
+    const double loss = best - trade(search, path, point, last, k);
+    objective_at(search, path->trial);
+    if (!within_one_error(search, loss, path->pick, search->pick))
+      continue;
+    copy_weights(search, point, path->trial);
+    return true;
+  }
+  return false;
+}
+
+/* Where lists cannot tell a point from one of as many but earlier features, the latter it is. */
+static void make_plainest(const struct search *search, const struct path *path, double *point) {
+  const double best = objective_at(search, point);
+  memcpy(path->pick, search->pick, search->tuner->lists * sizeof *path->pick);
+  while (make_plainer(search, path, best, point))
+    ;
+}
+
 /* From the best point of all to the decoder's order; returns the objective of the best. A search that began with fewer
 ** features may have come to a better end: then it is the end for more features too. */
 static double walk(const struct search *search, const struct path *path) {
@@ -456,6 +511,8 @@ static double walk(const struct search *search, const struct path *path) {
     else
       copy_weights(search, path_point(search, path, size), path_point(search, path, size - 1));
   }
+  for (size_t size = 1; as_simple_as_possible(search) && size <= features; size++)
+    make_plainest(search, path, path_point(search, path, size));
   return best;
 }
 
@@ -503,7 +560,7 @@ static void unscale(double *weights, const double *spreads, size_t count) {
 struct tuning {
   struct search search;
   struct path path;
-  double *spreads, *differences;
+  double *spreads;
   size_t *lists, *fold, *first_pick, *picks; /* picks: of held-out lists by every size of the path */
 };
 
@@ -525,8 +582,8 @@ static bool tuning_open(struct tuning *tuning, qe_tuner *tuner, const qe_tuning_
          take(&search->breakpoints, rows, sizeof *search->breakpoints) &&
          take(&path->points, (features + 1) * features, sizeof(double)) &&
          take(&path->use, features, sizeof(bool)) && take(&path->trial, features, sizeof(double)) &&
-         take(&path->next, features, sizeof(double)) &&
-         take(&tuning->differences, options->draws, sizeof(double)) &&
+         take(&path->next, features, sizeof(double)) && take(&path->pick, lists, sizeof(size_t)) &&
+         take(&search->differences, options->draws, sizeof(double)) &&
          take(&tuning->spreads, features, sizeof(double)) && take(&tuning->lists, lists, sizeof(size_t)) &&
          take(&tuning->fold, lists, sizeof(size_t)) && take(&tuning->first_pick, lists, sizeof(size_t)) &&
          take(&tuning->picks, (features + 1) * lists, sizeof(size_t));
@@ -535,9 +592,10 @@ static bool tuning_open(struct tuning *tuning, qe_tuner *tuner, const qe_tuning_
 static void tuning_close(struct tuning *tuning) {
   struct search *search = &tuning->search;
   struct path *path = &tuning->path;
-  void *all[] = { search->sums,        search->base,  search->order, search->pick,       search->breakpoints,
-                  path->points,        path->use,     path->trial,   path->next,         tuning->spreads,
-                  tuning->differences, tuning->lists, tuning->fold,  tuning->first_pick, tuning->picks };
+  void *all[] = { search->sums,        search->base,        search->order, search->pick,
+                  search->breakpoints, search->differences, path->points,  path->use,
+                  path->trial,         path->next,          path->pick,    tuning->lists,
+                  tuning->fold,        tuning->first_pick,  tuning->picks, tuning->spreads };
   for (size_t i = 0; i < sizeof all / sizeof *all; i++)
     memory_free(all[i]);
 }
@@ -571,9 +629,9 @@ static double objective_of(struct tuning *tuning, const size_t *pick) {
 }
 
 /* The smallest size whose held-out picks are within one standard error of the best size's (Breiman et al. 1984,
-** section 3.4.3; the difference is paired, list by list). */
+** section 3.4.3). */
 static size_t one_standard_error(struct tuning *tuning) {
-  const size_t features = tuning->search.tuner->features, draws = tuning->search.options->draws;
+  const size_t features = tuning->search.tuner->features;
   size_t best = 0;
   double most = objective_of(tuning, held_out_picks(tuning, 0));
   for (size_t size = 1; size <= features; size++) {
@@ -585,8 +643,7 @@ static size_t one_standard_error(struct tuning *tuning) {
   }
   for (size_t size = 0; size < best; size++) {
     const double loss = most - objective_of(tuning, held_out_picks(tuning, size));
-    resample(&tuning->search, held_out_picks(tuning, best), held_out_picks(tuning, size), tuning->differences);
-    if (loss <= standard_error(tuning->differences, draws))
+    if (within_one_error(&tuning->search, loss, held_out_picks(tuning, best), held_out_picks(tuning, size)))
       return size;
   }
   return best;
@@ -594,8 +651,8 @@ static size_t one_standard_error(struct tuning *tuning) {
 
 static qe_interval gain(struct tuning *tuning, const size_t *pick) {
   const qe_tuning_options *options = tuning->search.options;
-  resample(&tuning->search, pick, tuning->first_pick, tuning->differences);
-  return interval_of(tuning->differences, options->draws, options->level);
+  resample(&tuning->search, pick, tuning->first_pick);
+  return interval_of(tuning->search.differences, options->draws, options->level);
 }
 
 /* Every list's pick by weights that were found without it, for every size. Returns the size to use. */
@@ -606,7 +663,7 @@ static size_t cross_validate(struct tuning *tuning, qe_tuning *result) {
     validate_fold(tuning, fold, folds);
   choose_all(tuning);
   const size_t size =
-      tuning->search.options->simplest ? one_standard_error(tuning) : tuning->search.tuner->features;
+      as_simple_as_possible(&tuning->search) ? one_standard_error(tuning) : tuning->search.tuner->features;
   result->validated = objective_of(tuning, held_out_picks(tuning, size));
   result->validated_gain = gain(tuning, held_out_picks(tuning, size));
   return size;

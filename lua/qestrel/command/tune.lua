@@ -177,7 +177,18 @@ end
 
 -- ---- from names to columns ----
 
--- The names in use, sorted; those asked for must be there.
+-- The plainest first: what the lists hold, then what is computed of them, as it is added.
+local function by_plainness(added)
+  local place = {}
+  for i, name in ipairs(added) do place[name] = i end
+  return function(a, b)
+    local x, y = place[a] or 0, place[b] or 0
+    if x ~= y then return x < y end
+    return a < b
+  end
+end
+
+-- The names in use, in an order of their own; those asked for must be there.
 function Evidence:chosen_names()
   local names = {}
   if not self.names.total then self.names.MBRP0, self.names.MBRVP0 = nil, nil end
@@ -189,7 +200,7 @@ function Evidence:chosen_names()
   else
     for name in pairs(self.names) do names[#names + 1] = name end
   end
-  table.sort(names)
+  table.sort(names, by_plainness(self.added))
   return names
 end
 
