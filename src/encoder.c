@@ -201,9 +201,9 @@ static const char *const keys[] = { "width",          "layers", "heads",        
 static int parse_alignment(struct configuration *c, const json_t *list, struct error *error) {
   size_t i;
   const json_t *item;
+  c->encoder.alignment = list ? 0 : UINT64_C(1) << c->encoder.layers;
   if (!list)
     return QE_OK;
-  c->encoder.alignment = 0;
   if (!json_is_array(list))
     return error_set(error, QE_FORMAT, "architecture: \"alignment\" is no list of layers");
   json_array_foreach((json_t *)(uintptr_t)list, i, item) {
@@ -259,6 +259,8 @@ static int parse(struct configuration *c, const json_t *object, struct error *er
       configuration_size(object, "rank", 0, ENCODER_MOST_RANK, &c->encoder.rank, error) != QE_OK ||
       configuration_size(object, "pieces", 4, 1u << 24, &pieces, error) != QE_OK)
     return error->status;
+  if (pieces == 0)
+    return error_set(error, QE_FORMAT, "architecture: no \"pieces\": an encoder has a row for each");
   if (c->encoder.width % c->encoder.heads != 0)
     return error_set(error, QE_FORMAT, "architecture: width %zu cannot be split over %zu heads", c->encoder.width,
                      c->encoder.heads);
@@ -623,8 +625,7 @@ const struct architecture encoder = {
                              .inner = 1536,
                              .positions = 512,
                              .types = 2,
-                             .epsilon = 1e-12,
-                             .alignment = UINT64_C(1) << 12 } },
+                             .epsilon = 1e-12 } },
   .keys = keys,
   .parse = parse,
   .dump = dump,

@@ -93,22 +93,21 @@ function context.given(tape, stores, batch, model)
   return options
 end
 
-local SHARE = 100
+local function append(list, values)
+  table.move(values, 1, #values, #list + 1, list)
+end
 
 --- The student's own scores of dev rows, from what was read of them.
 -- @param data run.dev, or the same rows without log-probabilities
 function context.own_scores(run, data)
-  local tape <close>, scores = qe.tape(run.pool), {}
-  for first = 1, data:rows(), SHARE do
-    local numbers = {}
-    for row = first, math.min(first + SHARE - 1, data:rows()) do numbers[#numbers + 1] = row end
-    local batch <close> = qe.batch(data, numbers)
-    tape:reset()
+  local scores = {}
+  evaluate.passes(run.student, data, run.pool, function(pass)
+    append(scores, pass:tap("score"):values())
+  end, function(tape, batch)
     local options = context.given(tape, run.encoder.dev, batch, run.student)
     options.no_gradient = true
-    local found = run.student:forward(tape, batch, options):tap("score"):values()
-    table.move(found, 1, #found, #scores + 1, scores)
-  end
+    return options
+  end)
   return scores
 end
 
@@ -131,10 +130,6 @@ local function line_of(own, said, gold, numbers, judges)
   end
   if a <= 0 then return { scale = 1.0, shift = 0.0, context = 0.0 } end
   return { scale = a, shift = (s[3] - a * s[1] - b * s[2]) / n, context = b / a }
-end
-
-local function append(list, values)
-  table.move(values, 1, #values, #list + 1, list)
 end
 
 -- What student and encoder give for the dev rows, and the same without log-probabilities behind them.

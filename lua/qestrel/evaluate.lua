@@ -64,7 +64,7 @@ local SHARE, ENCODER_SHARE = 256, 16 -- a pass keeps all that its layers compute
 
 --- Passes of a model over all rows of a dataset, without gradients, some at a time.
 -- @param visit called with pass, batch, the number of the batch's first row and the tape; tensors live until it returns
--- @param options (optional) of the passes, see model:forward
+-- @param options (optional) of the passes, see model:forward; or what makes them, of tape and batch
 function evaluate.passes(model, data, pool, visit, options)
   local tape <close> = qe.tape(pool)
   local share = taps.layers(model) and ENCODER_SHARE or SHARE
@@ -73,7 +73,8 @@ function evaluate.passes(model, data, pool, visit, options)
     for row = first, math.min(first + share - 1, data:rows()) do rows[#rows + 1] = row end
     local batch <close> = qe.batch(data, rows)
     tape:reset()
-    visit(model:forward(tape, batch, options or { no_gradient = true }), batch, first, tape)
+    local own = type(options) == "function" and options(tape, batch) or options or { no_gradient = true }
+    visit(model:forward(tape, batch, own), batch, first, tape)
   end
 end
 
