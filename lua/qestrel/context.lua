@@ -1,7 +1,6 @@
 --- Words in context: the encoder (--context=FILE.qe) under an aligned student. States of its words are turned onto the
 -- axes in which they differ most, which stay as they are, and are computed once for all rows; training reads them from
--- a store. Rows of several language pairs, which column `pair` tells by numbers, have a zero of their own each. Where
--- the encoder is itself a judge, it keeps a say in the score, as much as dev rows ask for.
+-- a store. Where the encoder is itself a judge, it keeps a say in the score, as much as dev rows ask for.
 -- @module qestrel.context
 local qe = require "qestrel"
 local evaluate = require "qestrel.evaluate"
@@ -33,77 +32,54 @@ local function visit(run, model, data, see)
   evaluate.passes(model, data, run.pool, see, { no_gradient = true, no_head = true })
 end
 
--- The texts of these rows in stretches of one language pair, which column `pair` tells by a number: array of { pair =,
--- texts = }. Without that column all are one stretch.
-local function stretches_of(data, numbers)
-  local pairs_, list = data:column "pair" or {}, {}
-  for _, row in ipairs(numbers) do
-    local pair = pairs_[row] or 1
-    if #list == 0 or list[#list].pair ~= pair then list[#list + 1] = { pair = pair, texts = qe.dataset() } end
-    local source, translation = data:pair(row)
-    list[#list].texts:append(source, translation)
-  end
-  return list
-end
-
-local function name_of(side, pair)
-  return ("%s.%d"):format(side, pair)
-end
-
--- Axes, and means of the states of words by side and pair: what differs between pairs is on no axis.
+-- Axes and, per side, where zero is on them.
 local function axes_of(run, model)
-  local sample = rows.sample(rows.all(run), SAMPLE, run:rng "context")
+  local sample <close> = qe.dataset()
+  for _, row in ipairs(rows.sample(rows.all(run), SAMPLE, run:rng "context")) do
+    local source, translation = run.train:pair(row)
+    sample:append(source, translation)
+  end
   local found = vectors.moments(function(see)
-    for _, stretch in ipairs(stretches_of(run.train, sample)) do
-      visit(run, model, stretch.texts, function(pass)
-        for _, side in ipairs(SIDES) do see(name_of(side, stretch.pair), pass:tap(side .. ".read")) end
-      end)
-    end
+    visit(run, model, sample, function(pass)
+      for _, side in ipairs(SIDES) do see(side, pass:tap(side .. ".read")) end
+    end)
   end)
   local axes, share = vectors.unit_axes(found, run.options.embedding, run:rng "context")
   run:say("%d axes hold %.0f %% of the variance of words' states", run.options.embedding, 100 * share)
-  return { axes = axes, means = found.means }
-end
-
--- Where zero is on the model's axes: at the mean of words of this pair.
-local function set_center(run, model, pair)
-  local means, params, tape <close> = run.encoder.axes.means, model:params(), qe.tape()
+  local centers = {}
+  local tape <close> = qe.tape()
   for _, side in ipairs(SIDES) do
-    local axes, width, count = params:matrix(side .. ".embedding")
-    local mean = tape:constant(1, width, means[name_of(side, pair)])
-    params:set_matrix(side .. ".center", (-mean:matmul(tape:constant(width, count, axes))):values())
+    local mean = tape:constant(1, found.width, found.means[side])
+    centers[side] = (-mean:matmul(tape:constant(found.width, run.options.embedding, axes))):values()
   end
+  return { axes = axes, centers = centers }
 end
 
 --- Gives a model of the run its encoder, and the axes that all of them share.
 function context.attach(run, model)
   assert(model:set_context(run.encoder.model))
   run.encoder.axes = run.encoder.axes or axes_of(run, model)
-  for _, side in ipairs(SIDES) do model:params():set_matrix(side .. ".embedding", run.encoder.axes.axes) end
-  set_center(run, model, 1)
+  for _, side in ipairs(SIDES) do
+    model:params():set_matrix(side .. ".embedding", run.encoder.axes.axes)
+    model:params():set_matrix(side .. ".center", run.encoder.axes.centers[side])
+  end
 end
 
 local function collect(run, data)
   local stores = { source = qe.states(run.options.embedding), target = qe.states(run.options.embedding) }
-  local numbers = {}
-  for row = 1, data:rows() do numbers[row] = row end
-  for _, stretch in ipairs(stretches_of(data, numbers)) do
-    set_center(run, run.student, stretch.pair)
-    visit(run, run.student, stretch.texts, function(pass, batch)
-      for _, side in ipairs(SIDES) do
-        assert(stores[side]:add(pass:tap(side .. ".embedding"), nil, batch:segments(run.student, side), { share = 1 }))
-      end
-    end)
-  end
+  visit(run, run.student, data, function(pass, batch)
+    for _, side in ipairs(SIDES) do
+      assert(stores[side]:add(pass:tap(side .. ".embedding"), nil, batch:segments(run.student, side), { share = 1 }))
+    end
+  end)
   return stores
 end
 
---- Reads all rows of a run, when its data are complete. Zero is where this run's words have it, also on axes of --init.
+--- Reads all rows of a run, when its data are complete.
 function context.read(run)
   if not run.encoder then return end
   local begin = qe.clock()
   run.encoder.train, run.encoder.dev = collect(run, run.train), collect(run, run.dev)
-  set_center(run, run.student, 1)
   local count, minutes = run.train:rows() + run.dev:rows(), (qe.clock() - begin) / 60
   run:say("words of %d rows read in context: %.1f minutes", count, minutes)
 end

@@ -33,20 +33,18 @@ local function add(list, values)
   for i, value in ipairs(values) do list[i] = (list[i] or 0) + value end
 end
 
---- Means by side (or whatever else its first argument tells), and the covariance of what is left, of all words that
--- `show` shows it.
+--- Mean of each side, and the covariance of what is left, of all words that `show` shows it.
 -- @param show called with a function (side, states)
 -- @return { means =, squares =, width = }
 function vectors.moments(show)
-  local sums, count, order, squares, all = {}, {}, {}, {}, 0
+  local sums, squares, count = { source = {}, target = {} }, {}, { source = 0, target = 0 }
   show(function(side, states)
-    if not sums[side] then sums[side], count[side], order[#order + 1] = {}, 0, side end
     add(sums[side], states:sum("rows"):values())
     add(squares, states:matmul(states, "tn"):values())
-    count[side], all = count[side] + states:rows(), all + states:rows()
+    count[side] = count[side] + states:rows()
   end)
-  local width = math.tointeger((#squares) ^ 0.5)
-  for _, side in ipairs(order) do
+  local width, all = #sums.source, count.source + count.target
+  for _, side in ipairs(SIDES) do
     local sum, share = sums[side], 1 / math.max(count[side], 1)
     for i = 1, width do
       for j = 1, width do

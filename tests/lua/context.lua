@@ -109,62 +109,6 @@ support.with_folder(function(folder)
     equal(support.read(folder .. "/again.qe") == first, true)
   end)
 
-  -- What words are on the axes of a run, on average, per side; of its training rows from `first` to `last`.
-  local function means_of(run, first, last)
-    local rows = {}
-    for row = first, last do rows[#rows + 1] = row end
-    local batch <close>, means = qe.batch(run.train, rows), {}
-    local tape <close> = qe.tape()
-    for _, side in ipairs { "source", "target" } do
-      local words = run.encoder.train[side]:target(tape, batch:rows(), batch:segments(run.student, side))
-      for _, value in ipairs(words:mean("rows"):values()) do means[#means + 1] = math.abs(value) end
-    end
-    return math.max(table.unpack(means))
-  end
-
-  -- Rows of two pairs, the second of other words; `told` says which is which.
-  local function rows_of_two(told)
-    local data, rng, pair = qe.dataset(), qe.rng(8, "two"), {}
-    for row = 1, 80 do
-      local first = row <= 40 and 1 or 5
-      local function text() return WORDS[first + rng:below(4)] .. " " .. WORDS[first + rng:below(4)] end
-      data:append(text(), text())
-      pair[row] = row <= 40 and 1 or 2
-    end
-    local gold = {}
-    for row = 1, 80 do gold[row] = rng:normal() end
-    data:set_column("gold", gold)
-    if told then data:set_column("pair", pair) end
-    return data
-  end
-
-  local function run_of(data, more, output)
-    local seen
-    local recipe = setmetatable({ finish = function(run) seen = run end }, { __index = require "qestrel.recipes.gold" })
-    local own = options(more)
-    own.context, own.context_layer, own.epochs = folder .. "/judge.qe", 1, 1
-    assert(train.run(recipe, { train = data, dev = data, quiet = true, options = own, output = output }))
-    return seen
-  end
-
-  test("zero is where the mean of each pair's words is", function()
-    local run = run_of(rows_of_two(true), nil, folder .. "/two.qe")
-    equal(means_of(run, 1, 40) < 2e-3 and means_of(run, 41, 80) < 2e-3, true, "zero for either pair")
-    local together = run_of(rows_of_two(false))
-    equal(means_of(together, 1, 80) < 2e-3, true, "zero for both")
-    equal(means_of(together, 1, 40) > 0.1, true, "and for neither")
-  end)
-
-  test("who begins as another student has its axes, and a zero of its own", function()
-    local run = run_of(rows_of(encoder, 60, 9), { init = folder .. "/two.qe" })
-    local other = assert(qe.open(folder .. "/two.qe"))
-    for _, side in ipairs { "source", "target" } do
-      local own, theirs = run.student:params():matrix(side .. ".embedding"), other:params():matrix(side .. ".embedding")
-      for i in ipairs(own) do equal(own[i], theirs[i]) end
-    end
-    equal(means_of(run, 1, 60) < 2e-3, true)
-  end)
-
   test("what cannot be read in context is told", function()
     local function refused(more, message)
       local model, problem = train.run("gold", { train = rows_of(encoder, 60, 3), dev = dev, quiet = true,
