@@ -296,7 +296,7 @@ static float row_variation(size_t width, const float *restrict x, float mean) {
 static void norm(size_t rows, size_t width, float *restrict x, size_t stride, const float *restrict y,
                  size_t y_stride, const float *restrict gain, const float *restrict bias, float epsilon) {
   const size_t wide = padded(width);
-  for (size_t i = 0; i < rows; i++, x += stride, y += y ? y_stride : 0) {
+  for (size_t i = 0; i < rows; i++, x += stride, y = y ? y + y_stride : y) {
     for (size_t j = 0; y && j < wide; j++)
       x[j] += y[j];
     const float center = row_sum(width, x) / (float)width;

@@ -152,6 +152,8 @@ int weights_read(qe_params *params, qe_text member, const char **storage,
 void weights_round(qe_params *params, const char *storage);
 const char *weights_storages(void);            /* a list of their names */
 const char *weights_storage(const char *name); /* the same name, for good; NULL: there is no such storage */
+/* What the reader calls it: the first storage that keeps all of these matrices as this one does. */
+const char *weights_read_as(const qe_params *params, const char *name);
 
 /* ---- score.c ---- */
 int scoring_prepare(qe_model *model);

@@ -185,6 +185,7 @@ static int pack(qe_model *model, qe_archive *archive) {
   qe_archive *others = qe_archive_new();
   float *golden_scores = memory_new(model->golden_count, sizeof *golden_scores);
   weights_round(model->params, model->storage); /* training may have gone on after qe_model_round */
+  model->storage = weights_read_as(model->params, model->storage);
   fill_both(model, archive, others, golden_scores);
   qe_archive_free(others);
   memory_free(golden_scores);

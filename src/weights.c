@@ -57,6 +57,21 @@ static enum type type_in(const struct storage *storage, const struct layout_entr
   return storage->type[kind_of(entry)];
 }
 
+static bool alike(const qe_params *params, const struct storage *one, const struct storage *other) {
+  for (size_t i = 0; i < qe_params_count(params); i++)
+    if (type_in(one, params_entry(params, i)) != type_in(other, params_entry(params, i)))
+      return false;
+  return true;
+}
+
+const char *weights_read_as(const qe_params *params, const char *name) {
+  const struct storage *storage = storage_of(name);
+  for (size_t i = 0; storage && i < STORAGES; i++)
+    if (alike(params, &storages[i], storage))
+      return storages[i].name;
+  return NULL;
+}
+
 const char *weights_storages(void) {
   return known_storages;
 }

@@ -73,7 +73,7 @@ static void round_trip(const char *configuration, const char *storage) {
 static void test_round_trips(void **state) {
   static const char *const storages[] = { "f32", "bf16", "int8", "int8-all", "int4" };
   (void)state;
-  for (int i = 0; i < 3; i++) {
+  for (int i = 0; i < 5; i++) {
     round_trip(FIXTURE_NGRAMS, storages[i]);
     round_trip(FIXTURE_WORDS, storages[i]);
   }

@@ -109,6 +109,15 @@ support.with_folder(function(folder)
     equal(support.read(folder .. "/again.qe") == first, true)
   end)
 
+  test("what was saved can be opened, also where there are no tables and only small matrices", function()
+    for _, storage in ipairs { "bf16", "int8", "int8-all", "int4" } do
+      local model = trained({ context = folder .. "/judge.qe", context_layer = 1, storage = storage },
+                            folder .. "/stored.qe")
+      local opened = assert(qe.open(folder .. "/stored.qe"))
+      equal(evaluate.scores(opened, dev)[1], evaluate.scores(model, dev)[1])
+    end
+  end)
+
   test("what cannot be read in context is told", function()
     local function refused(more, message)
       local model, problem = train.run("gold", { train = rows_of(encoder, 60, 3), dev = dev, quiet = true,
