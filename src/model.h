@@ -152,7 +152,7 @@ int weights_read(qe_params *params, qe_text member, const char **storage,
 void weights_round(qe_params *params, const char *storage);
 const char *weights_storages(void);            /* a list of their names */
 const char *weights_storage(const char *name); /* the same name, for good; NULL: there is no such storage */
-/* What the reader calls it: the first storage that keeps all of these matrices as this one does. */
+/* What the reader calls a storage that there is: the first one that keeps all of these matrices as it does. */
 const char *weights_read_as(const qe_params *params, const char *name);
 
 /* ---- score.c ---- */

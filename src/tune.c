@@ -460,14 +460,16 @@ static size_t last_in_use(const struct search *search, const double *weights) {
   return search->tuner->features;
 }
 
-/* Into `trial`: feature `last` of the point traded for an earlier one, the weights in use searched anew. */
+/* Into `trial`: feature `last` of the point traded for an earlier one, the weights in use searched anew. Picks are by
+** that. */
 static double trade(const struct search *search, const struct path *path, const double *point, size_t last,
                     size_t earlier) {
   copy_weights(search, path->trial, point);
   path->trial[earlier] = path->trial[last];
   path->trial[last] = 0;
   keep_in_use(search, path, path->trial);
-  return climb(search, path->trial, path->use);
+  climb(search, path->trial, path->use);
+  return objective_at(search, path->trial);
 }
 
 static bool make_plainer(const struct search *search, const struct path *path, double best, double *point) {
@@ -478,7 +480,6 @@ static bool make_plainer(const struct search *search, const struct path *path, d
     if (point[k] != 0)
       continue;
     const double loss = best - trade(search, path, point, last, k);
-    objective_at(search, path->trial);
     if (!within_one_error(search, loss, path->pick, search->pick))
       continue;
     copy_weights(search, point, path->trial);
@@ -487,9 +488,9 @@ static bool make_plainer(const struct search *search, const struct path *path, d
   return false;
 }
 
-/* Where lists cannot tell a point from one of as many but earlier features, the latter it is. */
-static void make_plainest(const struct search *search, const struct path *path, double *point) {
-  const double best = objective_at(search, point);
+/* Where lists cannot tell a point, whose objective is `best` and by which the picks are, from one of as many but earlier
+** features, the latter it is. */
+static void make_plainest(const struct search *search, const struct path *path, double best, double *point) {
   memcpy(path->pick, search->pick, search->tuner->lists * sizeof *path->pick);
   while (make_plainer(search, path, best, point))
     ;
@@ -505,14 +506,16 @@ static double walk(const struct search *search, const struct path *path) {
   fill_path(search, path);
   double best = objective_at(search, path_point(search, path, 0));
   for (size_t size = 1; size <= features; size++) {
-    const double value = objective_at(search, path_point(search, path, size));
-    if (value > best)
-      best = value;
-    else
-      copy_weights(search, path_point(search, path, size), path_point(search, path, size - 1));
+    double *point = path_point(search, path, size);
+    const double value = objective_at(search, point);
+    if (!(value > best)) {
+      copy_weights(search, point, path_point(search, path, size - 1));
+      continue;
+    }
+    best = value;
+    if (as_simple_as_possible(search))
+      make_plainest(search, path, value, point);
   }
-  for (size_t size = 1; as_simple_as_possible(search) && size <= features; size++)
-    make_plainest(search, path, path_point(search, path, size));
   return best;
 }
 

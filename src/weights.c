@@ -57,19 +57,24 @@ static enum type type_in(const struct storage *storage, const struct layout_entr
   return storage->type[kind_of(entry)];
 }
 
-static bool alike(const qe_params *params, const struct storage *one, const struct storage *other) {
-  for (size_t i = 0; i < qe_params_count(params); i++)
-    if (type_in(one, params_entry(params, i)) != type_in(other, params_entry(params, i)))
-      return false;
-  return true;
+/* The first storage with these types; -1: there is no matrix of that kind. NULL: none has. */
+static const struct storage *first_that_fits(const int type[KINDS]) {
+  for (size_t i = 0; i < STORAGES; i++) {
+    bool fits = true;
+    for (size_t kind = 0; kind < KINDS; kind++)
+      fits &= type[kind] < 0 || storages[i].type[kind] == (enum type)type[kind];
+    if (fits)
+      return &storages[i];
+  }
+  return NULL;
 }
 
 const char *weights_read_as(const qe_params *params, const char *name) {
   const struct storage *storage = storage_of(name);
-  for (size_t i = 0; storage && i < STORAGES; i++)
-    if (alike(params, &storages[i], storage))
-      return storages[i].name;
-  return NULL;
+  int type[KINDS] = { -1, -1, -1, -1 };
+  for (size_t i = 0; i < qe_params_count(params); i++)
+    type[kind_of(params_entry(params, i))] = (int)type_in(storage, params_entry(params, i));
+  return first_that_fits(type)->name;
 }
 
 const char *weights_storages(void) {
@@ -309,18 +314,6 @@ static int check_type(struct reader *reader, const struct layout_entry *entry, u
   return QE_OK;
 }
 
-/* Kinds that there are decide; the first that fits. */
-static const struct storage *storage_read(const struct reader *reader) {
-  for (size_t i = 0; i < STORAGES; i++) {
-    bool fits = true;
-    for (size_t kind = 0; kind < KINDS; kind++)
-      fits &= reader->type[kind] < 0 || storages[i].type[kind] == (enum type)reader->type[kind];
-    if (fits)
-      return &storages[i];
-  }
-  return NULL;
-}
-
 static const char *type_read(const struct reader *reader, enum kind kind) {
   return reader->type[kind] < 0 ? "absent" : type_names[reader->type[kind]];
 }
@@ -441,7 +434,7 @@ int weights_read(qe_params *params, qe_text member, const char **storage, struct
                            .error = error };
   if (check_start(&reader, params) != QE_OK || read_all(&reader, params) != QE_OK)
     return error->status;
-  const struct storage *found = storage_read(&reader);
+  const struct storage *found = first_that_fits(reader.type);
   if (!found)
     return error_set(error, QE_FORMAT,
                      "weights.bin: tables are %s, dense matrices %s and small ones %s, which no storage is",
