@@ -5,13 +5,14 @@
 -- @module qestrel.hidden
 local qe = require "qestrel"
 local evaluate = require "qestrel.evaluate"
+local kept = require "qestrel.kept"
 local lines = require "qestrel.lines"
 local taps = require "qestrel.taps"
 local teacher = require "qestrel.teacher"
 
 local hidden = {}
 
-local LAYERS, SIDES, LIMIT = { "projected", "states", "embedding" }, { "source", "target" }, 1 << 40
+local LAYERS, SIDES = { "projected", "states", "embedding" }, { "source", "target" }
 
 --- The uppermost `layers` layers of both sides: { { tap =, side = }, ... }.
 function hidden.places(layers)
@@ -59,62 +60,40 @@ function hidden.size(stores)
   return sum
 end
 
---- Writes stores to a file. `about` is a table of texts that says what they are made of.
--- @return true, or nil and a message
-function hidden.save(path, places, stores, about)
-  local archive <close> = qe.archive()
-  archive:add("about.json", qe.json.encode(about))
-  for k, place in ipairs(places) do archive:add(place.tap, stores[k]:bytes()) end
-  return archive:save(path)
+local function names_of(places)
+  local names = {}
+  for k, place in ipairs(places) do names[k] = place.tap end
+  return names
 end
 
-local function same(path, about, found)
-  for key, value in pairs(about) do
-    if found[key] ~= value then
-      return nil, ("%s: holds states of %s %s, expected %s"):format(path, key, tostring(found[key]), tostring(value))
-    end
-  end
-  return true
-end
-
---- Reads them again, if they are made of what `about` says.
--- @return array of stores, or nil and a message
-function hidden.load(path, places, about)
-  local archive <close>, stores = qe.archive(), {}
-  local ok, problem = archive:open(path, LIMIT)
-  if not ok then return nil, problem end
-  local found
-  found, problem = qe.json.decode(archive:member "about.json" or "")
-  if not found then return nil, ("%s: about.json: %s"):format(path, problem) end
-  ok, problem = same(path, about, found)
-  if not ok then return nil, problem end
+-- Those of a file, if they are made of what `about` says; and what a row of them is.
+local function load(path, places, about)
+  local members, found = kept.load(path, about, names_of(places))
+  if not members then error(found, 0) end
+  local stores = {}
   for k, place in ipairs(places) do
     stores[k] = qe.states(1)
-    ok, problem = stores[k]:read(archive:member(place.tap) or "")
-    if not ok then return nil, ("%s: %s: %s"):format(path, place.tap, problem) end
+    local ok, problem = stores[k]:read(members[k])
+    if not ok then error(("%s: %s: %s"):format(path, place.tap, problem), 0) end
   end
   return stores, found.unit
 end
 
---- The stores of a run: those of the file --store, if it is there, or made by the teacher that is an archive, and then
--- written to the file.
+--- The stores of a run: those of the file --store, if it is there, or made by the archive that is looked into, and
+-- then written to the file.
 -- @return stores, and what a row of them is: "token" or "text"
 function hidden.of(run, places)
-  local o, own = run.options, teacher.archive(run.teachers)
+  local o = run.options
   local about = { data = run.data_sha256.train, cells = o.cells, tokens = o.tokens, layers = o.layers,
                   random = o.random }
-  if o.store ~= "" and lines.exists(o.store) then
-    local stores, unit = hidden.load(o.store, places, about)
-    if not stores then error(unit, 0) end
-    return stores, unit
-  end
-  if not own then error("hidden states come from --teacher=FILE.qe, or a --store that is there", 0) end
-  local model <close> = assert(qe.open(own))
+  if o.store ~= "" and lines.exists(o.store) then return load(o.store, places, about) end
+  local model <close> = teacher.insides(run)
   local choose = { tokens = o.tokens, share = o.cells, rng = o.random and run:rng "cells" or nil }
-  local stores = hidden.collect(model, run.train, run.pool, places, choose)
+  local stores, bytes = hidden.collect(model, run.train, run.pool, places, choose), {}
+  for k, store in ipairs(stores) do bytes[k] = store:bytes() end
   run:say("states: %.1f bytes per pair", hidden.size(stores) / run.train:rows())
   about.unit = taps.layers(model) and "text" or "token"
-  if o.store ~= "" then assert(hidden.save(o.store, places, stores, about)) end
+  if o.store ~= "" then assert(kept.save(o.store, about, names_of(places), bytes)) end
   return stores, about.unit
 end
 

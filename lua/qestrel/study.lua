@@ -9,7 +9,8 @@
 --    teachers   (optional) array of { name =, recipe =, options =, folds =, anchors = { epoch, ... } }: models trained
 --               here, one for each data set. NAME is a file of scores of the training rows, by models that have
 --               not seen them (folds), NAME.qe the model of all rows, NAME@1, NAME@2 .. its scores at the end of
---               those epochs
+--               those epochs. Or of { name =, scores = }, a function of the training rows, the data set and a function
+--               from its paths to where they are, that gives their scores
 --    methods    array of { name =, recipe =, teachers = { NAME, ... }, options = (a table, or a function that gives
 --               one, called with the data set and a function from its paths to where they are),
 --               data = { NAME, ... } (optional), x = (optional) }
@@ -132,9 +133,14 @@ end
 
 local function placed(self, path) return path and (path:match "^%.?/" and path or self.root .. "/" .. path) end
 
+-- The same as a function that a definition's functions are given.
+local function placing(self)
+  return function(path) return placed(self, path) end
+end
+
 local function request_of(self, job, options)
   local data, all = job.data, {}
-  if type(options) == "function" then options = options(data, function(path) return placed(self, path) end) end
+  if type(options) == "function" then options = options(data, placing(self)) end
   for _, source in ipairs { self.definition.options or {}, options or {} } do
     for key, value in pairs(source) do all[key] = value end
   end
@@ -203,6 +209,11 @@ local function trained(self, job, anchors)
 end
 
 local function run_teacher(self, job)
+  if job.teacher.scores then
+    local rows = assert(study.set(self, job.data, "train"))
+    write_scores(job.path .. ".tsv", job.teacher.scores(rows, job.data, placing(self)), true)
+    return {}
+  end
   local folds = job.teacher.folds or 0
   local scores, metrics = trained(self, job, job.teacher.anchors or {})
   if folds > 1 then scores = cross_fitted(self, job, folds) end

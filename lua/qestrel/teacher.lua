@@ -14,6 +14,8 @@ local lines = require "qestrel.lines"
 
 local teacher = {}
 
+local LARGEST = 1 << 32 -- bytes of a model that is looked into
+
 local function from_file(path, data, name)
   local matched, problem = data:read_scores(path, name)
   if not matched then return nil, problem end
@@ -132,11 +134,26 @@ function teacher.live(names)
   return live
 end
 
---- The first of them that is an archive, whose insides can be seen; nil if there is none.
-function teacher.archive(names)
-  for _, name in ipairs(names) do
-    if name:match "%.qe$" then return name end
+--- The options of a recipe that looks into a teacher, beside its own: see teacher.insides.
+function teacher.looking(options)
+  options[#options + 1] = { "insides", "", "archive that is looked into; else the first --teacher that is one" }
+  options[#options + 1] = { "store", "", "file of what was seen there, which then serves; made if it is not there" }
+  return options
+end
+
+--- Opens the model that a run looks into: --insides, which need not be able to judge, or the first teacher that is an
+-- archive. Raises where there is none.
+function teacher.insides(run)
+  local path = run.options.insides
+  for _, name in ipairs(run.teachers) do
+    if path == "" and name:match "%.qe$" then path = name end
   end
+  if path == "" then
+    error(("%s looks into a model: give --teacher=FILE.qe, --insides, or a --store that is there")
+      :format(run.recipe.name), 0)
+  end
+  local model, problem = qe.open(path, LARGEST)
+  return model or error(problem, 0)
 end
 
 --- What a manifest says of teachers: kind and sha256, never a path.

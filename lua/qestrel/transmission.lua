@@ -3,11 +3,14 @@
 -- Divided by sqrt(width f . width g), so that models of different widths can be compared, and as a logarithm.
 -- @module qestrel.transmission
 local evaluate = require "qestrel.evaluate"
+local kept = require "qestrel.kept"
+local lines = require "qestrel.lines"
 local taps = require "qestrel.taps"
+local teacher = require "qestrel.teacher"
 
 local transmission = {}
 
-local ITERATIONS, LEAST = 10, 1e-8
+local ITERATIONS, LEAST, EXACT = 10, 1e-8, "%.17g\n"
 
 local LAYERS = { { "embedding", "states" }, { "states", "projected" } }
 
@@ -38,6 +41,40 @@ function transmission.measure(model, data, pool)
       table.move(values, 1, #values, first, columns[k])
     end
   end)
+  return columns
+end
+
+local function written(columns)
+  local members = {}
+  for k, column in ipairs(columns) do
+    local texts = {}
+    for i, value in ipairs(column) do texts[i] = EXACT:format(value) end
+    members[k] = table.concat(texts)
+  end
+  return members
+end
+
+local function read(path, name, member, rows)
+  local column = {}
+  for line in member:gmatch "[^\n]+" do column[#column + 1] = tonumber(line) end
+  if #column == rows then return column end
+  error(("%s: %s: %d numbers, expected %d"):format(path, name, #column, rows), 0)
+end
+
+--- The teacher's of a run's training rows: those of the file --store, if it is there, or measured in the archive that
+-- is looked into, and then written to the file.
+function transmission.of(run)
+  local path, about, names, columns = run.options.store, { data = run.data_sha256.train }, {}, {}
+  for k, place in ipairs(transmission.places) do names[k] = ("%s.%s"):format(place.side, place.to) end
+  if path ~= "" and lines.exists(path) then
+    local members, problem = kept.load(path, about, names)
+    if not members then error(problem, 0) end
+    for k, member in ipairs(members) do columns[k] = read(path, names[k], member, run.train:rows()) end
+    return columns
+  end
+  local model <close> = teacher.insides(run)
+  columns = transmission.measure(model, run.train, run.pool)
+  if path ~= "" then assert(kept.save(path, about, names, written(columns))) end
   return columns
 end
 

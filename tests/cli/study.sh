@@ -65,9 +65,27 @@ mkdir next && cp train.tsv dev.tsv next
 grep -qE '^\| none kept \| 1 \| -?0\.[0-9]{4} \| 0\.0000 \| 0\.[0-9]{4} \| -?0\.[0-9]{4} \|$' table || fail "no row of tasks: $(cat table)"
 grep -q 'some kept' stream/retention.svg || fail "no figure of retention"
 
+# A teacher that is a function of the rows.
+cat > function.lua << 'L'
+return {
+  options = { buckets = 256, embedding = 8, hidden = 8, attention = 8, epochs = 1, storage = "f32" },
+  data = { { name = "made-up", train = "train.tsv", dev = "dev.tsv", test = "test.tsv" } },
+  teachers = { { name = "lengths", scores = function(rows, set, placed)
+    assert(set.name == "made-up" and placed "train.tsv" == "./train.tsv" and rows:column "gold")
+    local scores = {}
+    for row = 1, rows:rows() do scores[row] = #rows:pair(row) end
+    return scores
+  end } },
+  methods = { { name = "kd", recipe = "kd", teachers = { "lengths" } } },
+}
+L
+"$QESTREL" study function.lua function --data=. > table 2> log || fail "a teacher that is a function: $(cat log)"
+LC_ALL=C awk -F'\t' 'FNR == NR { bytes[FNR] = length($2); next } FNR > 1 && $2 != bytes[FNR] { exit 1 }' \
+  train.tsv function/teachers/made-up.lengths.tsv || fail "not what the function gave"
+
 # The definitions of the examples can be read.
 echo 'for _, path in ipairs(arg) do assert(require "qestrel.study".load(path)) end' > load.lua
-"$QESTREL" lua load.lua "$SOURCE_DIR"/examples/study/{mlqe,cost,students,lifelong}.lua || fail "a definition cannot be read"
+"$QESTREL" lua load.lua "$SOURCE_DIR"/examples/study/{mlqe,cost,students,lifelong,encoder}.lua || fail "a definition cannot be read"
 
 # What is wrong is told.
 printf 'return { data = { { name = "x", train = "train.tsv", dev = "dev.tsv", test = "test.tsv" } }, methods = { { name = "a", recipe = "kd", teachers = { "none" } } } }' > wrong.lua

@@ -634,7 +634,27 @@ test("lipschitz: without its term it is kd, with it layers pass on what the teac
     equal(apart(shuffled, teacher, data) > 1.5 * near, true, "shuffled")
     local generic = run("lipschitz", { epochs = 12, rate = 0.01, weight = 0.1, late_weight = 0.1, generic = true })
     equal(apart(generic, teacher, data) > 2 * near, true, "a generic penalty aims at nothing")
-    support.raises("needs --teacher=FILE.qe", train.run, "lipschitz", request(folder, {}, "anchor3"))
+    support.raises("lipschitz looks into a model", train.run, "lipschitz", request(folder, {}, "anchor3"))
+  end)
+end)
+
+test("lipschitz: what was measured serves without the teacher, and only for what it is", function()
+  support.with_folder(function(folder)
+    make_data(folder)
+    with_teacher(folder, {})
+    local path, measure = folder .. "/kept", transmission.measure
+    local function taught(extra) return weights("lipschitz", request(folder, extra, "anchor3")) end
+    local first = taught { insides = folder .. "/teacher.qe", store = path }
+    transmission.measure = function() error "the teacher is not asked" end
+    equal(taught { store = path } == first, true, "from the store")
+    transmission.measure = measure
+    equal(taught { insides = folder .. "/teacher.qe" } == first, true, "without one")
+    local rows, other = support.generate.rows(qe, 200, 9), request(folder, { store = path }, "anchor3")
+    other.train = folder .. "/other.tsv"
+    support.generate.write(other.train, rows, { score = support.generate.judged(qe, rows, 0.2, 1) })
+    support.raises("kept: holds data", train.run, "lipschitz", other)
+    support.write(path, support.read(path):sub(1, -600))
+    support.raises(path, train.run, "lipschitz", request(folder, { store = path }, "anchor3"))
   end)
 end)
 
@@ -841,7 +861,7 @@ test("states: without stage 1 it is kd; parts, masks and layers matter", functio
       seen[bytes] = true
     end
     equal(run("states", { cells = 1, zero = true }) == run("states", { cells = 1 }), true, "all cells are known")
-    support.raises("come from --teacher=FILE.qe", train.run, "states", request(folder, {}, "anchor3"))
+    support.raises("states looks into a model", train.run, "states", request(folder, {}, "anchor3"))
     support.raises("expected 1 to 3", train.run, "states", with_teacher(folder, { layers = 4 }))
   end)
 end)
@@ -853,10 +873,14 @@ test("states: a store on disk serves without the teacher, and only for what it i
     local collect = hidden.collect
     hidden.collect = function() error "the teacher is not asked" end
     equal(weights("states", with_teacher(folder, { store = folder .. "/kept" })) == first, true, "from the store")
-    support.raises("holds states of cells 0.1, expected 0.2", train.run, "states",
+    support.raises("kept: holds cells 0.1, expected 0.2", train.run, "states",
       with_teacher(folder, { store = folder .. "/kept", cells = 0.2 }))
     assert(train.run("states", request(folder, { store = folder .. "/kept" }, "anchor3")))
     hidden.collect = collect
+    local inside = weights("states", request(folder, { insides = folder .. "/teacher.qe" }, "anchor3"))
+    local stored = weights("states", request(folder, { store = folder .. "/kept" }, "anchor3"))
+    equal(inside == stored, true, "states of one teacher, scores of another")
+    support.raises("no.qe", train.run, "states", request(folder, { insides = folder .. "/no.qe" }, "anchor3"))
     local bytes = support.read(folder .. "/kept")
     support.write(folder .. "/kept", bytes:sub(1, -600))
     support.raises(folder .. "/kept", train.run, "states", with_teacher(folder, { store = folder .. "/kept" }))

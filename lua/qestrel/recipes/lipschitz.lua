@@ -2,11 +2,11 @@
 -- Shang et al. 2021, Lipschitz Continuity Guided Knowledge Distillation (methods.md M11):
 --   L = L_kd + weight sum over layers of (log sigma_student - log sigma_teacher)^2 / 2^(L - 1 - l)
 -- sigma is the largest singular value of what a layer passes on (qestrel.transmission), per pair. The teacher, a
--- --teacher=FILE.qe, is asked once, before training; its four numbers per pair are all that is kept. As published, the
--- weight of a layer grows with depth and that of the whole term falls after 60 % of the steps.
+-- --teacher=FILE.qe or --insides=FILE.qe, is asked once, before training; its four numbers per pair are all that is
+-- kept, in --store=FILE or in memory. As published, the weight of a layer grows with depth and that of the whole term
+-- falls after 60 % of the steps.
 -- Pitfalls guarded against: no connector that could absorb the loss; widths are divided out; logarithms, because sigma
 -- grows with the square of the activations; a fixed start of the iteration, so that runs repeat.
-local qe = require "qestrel"
 local distance = require "qestrel.distance"
 local rows = require "qestrel.rows"
 local teacher = require "qestrel.teacher"
@@ -15,7 +15,7 @@ local transmission = require "qestrel.transmission"
 local lipschitz = {
   name = "lipschitz",
   teacher = true,
-  options = {
+  options = teacher.looking {
     { "alpha", 1.0, "weight of the teacher's score; the rest is gold's" },
     { "weight", 0.02, "of the layers' term; 0: none" },
     { "late_weight", 0.005, "the same after 60 % of the steps" },
@@ -24,16 +24,12 @@ local lipschitz = {
 }
 
 function lipschitz.setup(run)
-  local alpha, own = run.options.alpha, teacher.archive(run.teachers)
-  if not own then error("lipschitz needs --teacher=FILE.qe, a model whose layers can be seen", 0) end
+  local alpha = run.options.alpha
   run:scale_column("gold", "gold_target")
   run:scale_column("teacher", "teacher_target", "teacher_sigma", "teacher_spread")
   run.rows = rows.all(run)
   run.rows = rows.weigh(run, { teacher_target = alpha, gold_target = 1 - alpha })
-  local model <close> = assert(qe.open(own))
-  for k, column in ipairs(transmission.measure(model, run.train, run.pool)) do
-    run.train:set_column("transmission." .. k, column)
-  end
+  for k, column in ipairs(transmission.of(run)) do run.train:set_column("transmission." .. k, column) end
 end
 
 -- The layers' term, 1 x 1.

@@ -1,10 +1,10 @@
 --- states - the teacher's hidden states first, a small part of them, from a store; then its scores.
 -- Liu et al. 2021, Marginal Utility Diminishes (methods.md M6). Stage 1: the mean over layers of the squared error
 -- between the student's states, through a linear projection that is dropped afterwards, and what was kept of the
--- teacher's, a --teacher=FILE.qe that reads the same tokens (or an encoder: means over texts). Stage 2: kd. States are
--- compressed along depth (--layers from the top), length (--tokens, by the teacher's attention) and width (--cells, the
--- largest values of each text), and kept in --store=FILE or in memory; where the file is there, the teacher is not
--- needed and scores may come from a TSV.
+-- teacher's, a --teacher=FILE.qe or --insides=FILE.qe that reads the same tokens (or an encoder: means over texts).
+-- Stage 2: kd. States are compressed along depth (--layers from the top), length (--tokens, by the teacher's attention)
+-- and width (--cells, the largest values of each text), and kept in --store=FILE or in memory; where the file is there,
+-- the teacher is not needed and scores may come from a TSV.
 -- Published code pulls what was not kept to 0 (zero=true) and, for regression, fits gold in stage 2 (alpha=0); here
 -- unknown cells are left out and the teacher is fitted.
 -- Pitfalls guarded against: the projection is linear and decays; the end of stage 1 is kept, not its best on dev, whose
@@ -12,17 +12,17 @@
 local qe = require "qestrel"
 local hidden = require "qestrel.hidden"
 local kd = require "qestrel.recipes.kd"
+local teacher = require "qestrel.teacher"
 
 local recipe = {
   name = "states",
   teacher = true,
-  options = {
+  options = teacher.looking {
     { "cells", 0.1, "share of the cells of kept tokens that is kept" },
     { "tokens", 0, "kept of each text; 0: all" },
     { "layers", 2, "from the top: projected states, GRU states, embeddings" },
     { "random", false, "keep cells at random (a control)" },
     { "zero", false, "pull cells that were not kept to 0" },
-    { "store", "", "file of states; made if it is not there" },
     { "state_epochs", 3, "epochs of stage 1; 0: none" },
     table.unpack(kd.options), -- of stage 2
   },
