@@ -4,12 +4,15 @@
 ** happen in kernel.c; here are only single operations on floats, in a fixed order.
 */
 #include "aligned.h"
+#include "recent.h"
 
 /* Everything between text and score of one pair. */
 struct aligned_work {
   struct work base;
   struct aligned_shape shape; /* that the arrays have room for */
   struct words words[SIDES];
+  struct recent recent[SIDES]; /* embeddings of the words of this call; none where words are read in context */
+  bool moved;                  /* words, inputs and directions of the source are those of the pair before */
   struct evidence_pair evidence;
   struct context_work *context;     /* NULL: words have embeddings, or none was read yet */
   const struct context_words *read; /* of the pair that is scored */
@@ -21,13 +24,12 @@ struct aligned_work {
   float *panels, *seen, *compare, *compared, *weights, *zeros; /* zeros: as many as a row of anything has */
   float *word_logits, *bad;     /* tokens x KERNEL_LANES, of which the first counts; tokens */
   float *line, *mixed, *turned; /* embeddings of a text without gaps, zeros before and after; tokens x wide */
-  float *mean, *pooled, *hidden, *out;
+  float *pooled, *hidden, *out;
 };
 
 static void fixed_layout(void *owner, struct room *room) {
   struct aligned_work *work = owner;
   const struct aligned_shape *s = &work->shape;
-  work->mean = room_take(room, 1, s->wide);
   work->pooled = room_take(room, 1, s->pooled + 2 * POOLINGS * s->compare_wide);
   work->hidden = room_take(room, 1, s->hidden_wide + DECODER_INPUTS);
   work->out = room_take(room, 1, s->outputs);
@@ -63,8 +65,10 @@ void aligned_work_free(struct work *base) {
   struct aligned_work *work = (struct aligned_work *)base;
   if (!work)
     return;
-  for (size_t side = 0; side < SIDES; side++)
+  for (size_t side = 0; side < SIDES; side++) {
     words_free(&work->words[side]);
+    recent_free(&work->recent[side]);
+  }
   evidence_pair_free(&work->evidence);
   context_work_free(work->context);
   memory_free(work->fixed_block);
@@ -78,9 +82,12 @@ struct work *aligned_work_new(const struct scoring *scoring) {
     return NULL;
   work->shape = ((const struct aligned_scoring *)scoring)->shape;
   work->fixed_block = room_lay(work, fixed_layout);
-  if (work->fixed_block)
+  bool made = work->fixed_block != NULL;
+  for (size_t side = 0; side < SIDES && work->shape.context == 0; side++)
+    made = made && recent_new(&work->recent[side], work->shape.wide);
+  if (made)
     return &work->base;
-  memory_free(work);
+  aligned_work_free(&work->base);
   return NULL;
 }
 
@@ -96,6 +103,7 @@ static bool reserve(struct aligned_work *work, size_t tokens) {
   if (work->tokens_block && tokens <= work->tokens)
     return true;
   work->tokens = tokens < FEWEST ? FEWEST : tokens + tokens / 2;
+  work->moved = false;
   memory_free(work->tokens_block);
   work->tokens_block = room_lay(work, tokens_layout);
   if (work->tokens_block)
@@ -114,10 +122,13 @@ struct step {
   size_t count[SIDES];
 };
 
+static qe_text word_of(const struct words *words, size_t number) {
+  return (qe_text){ words->bytes + words->offset[number], words->offset[number + 1] - words->offset[number] };
+}
+
 /* The mean embedding of a word of one side. */
 static void embed_word(const struct aligned_scoring *scoring, const struct kernel *kernel, size_t side,
-                       const struct words *words, size_t number, float *mean) {
-  const qe_text word = { words->bytes + words->offset[number], words->offset[number + 1] - words->offset[number] };
+                       qe_text word, float *mean) {
   uint32_t ids[VOCABULARY_MAX_IDS];
   const size_t count = vocabulary_ids(scoring->side[side].vocabulary, word, ids);
   kernel->mean(scoring->side[side].embedding, scoring->shape.wide, ids, count, mean);
@@ -132,6 +143,18 @@ static void turn_states(const struct step *step, size_t side) {
                         work->read->stride, weights->embedding, weights->center, work->turned, wide);
 }
 
+static const float *embedding_of(const struct step *step, size_t side, size_t number) {
+  struct aligned_work *work = step->work;
+  const qe_text word = word_of(&work->words[side], number);
+  bool known;
+  if (step->scoring->shape.context)
+    return work->turned + number * step->scoring->shape.wide;
+  float *row = recent_row(&work->recent[side], word, &known);
+  if (!known)
+    embed_word(step->scoring, step->kernel, side, word, row);
+  return row;
+}
+
 /* Embeddings of a text's words, one after another, zeros where a window reaches over its ends. */
 static void embed(const struct step *step, size_t side) {
   struct aligned_work *work = step->work;
@@ -141,12 +164,8 @@ static void embed(const struct step *step, size_t side) {
   memset(work->line, 0, edge * sizeof *work->line);
   if (s->context)
     turn_states(step, side);
-  for (size_t i = 0; i < words->count; i++) {
-    if (!s->context)
-      embed_word(step->scoring, step->kernel, side, words, i, work->mean);
-    const float *word = s->context ? work->turned + i * s->wide : work->mean;
-    memcpy(work->line + edge + i * s->embedding, word, s->embedding * sizeof *word);
-  }
+  for (size_t i = 0; i < words->count; i++)
+    memcpy(work->line + edge + i * s->embedding, embedding_of(step, side, i), s->embedding * sizeof *work->line);
   memset(work->line + edge + words->count * s->embedding, 0, edge * sizeof *work->line);
 }
 
@@ -352,8 +371,10 @@ static int score_pair(struct aligned_work *work, const qe_scorer *scorer, size_t
   const qe_pair *pair = &scorer->pairs[number];
   struct step step = { work, (const struct aligned_scoring *)scorer->model->scoring, scorer->kernel, { 0 } };
   int status = QE_OK;
+  work->moved = work->moved && text_same(pair->source, pair[-1].source);
   for (size_t side = 0; status == QE_OK && side < SIDES; side++) {
-    status = words_split(&work->words[side], pair_side(pair, side), scorer->model->configuration.max_tokens);
+    if (side > 0 || !work->moved)
+      status = words_split(&work->words[side], pair_side(pair, side), scorer->model->configuration.max_tokens);
     step.count[side] = work->words[side].count;
     scorer->cut[number] += work->read ? work->read->truncated[side] : work->words[side].truncated;
   }
@@ -363,10 +384,11 @@ static int score_pair(struct aligned_work *work, const qe_scorer *scorer, size_t
     status = evidence_read(scorer->model->evidence, pair, work->words, false, &work->evidence);
   if (status != QE_OK)
     return status;
-  for (size_t side = 0; side < SIDES; side++) {
+  for (size_t side = work->moved ? 1 : 0; side < SIDES; side++) {
     embed(&step, side);
     move(&step, side);
   }
+  work->moved = !work->read;
   products(&step, work->direction[1], work->direction[0], step.scoring->shape.wide, step.scoring->shape.wide,
            work->cosine);
   match(&step);
@@ -423,6 +445,9 @@ void aligned_score(qe_scorer *scorer, struct work *base, size_t first, size_t en
     base->status = score_in_context(work, scorer, first, end);
     return;
   }
+  for (size_t side = 0; side < SIDES; side++)
+    recent_forget(&work->recent[side]);
+  work->moved = false;
   for (size_t i = first; i < end && base->status == QE_OK; i++)
     base->status = score_pair(work, scorer, i);
 }
@@ -452,7 +477,7 @@ void aligned_vectors(const struct scoring *base, const struct kernel *kernel, co
   const size_t wide = scoring->shape.wide;
   float mean[ALIGNED_WIDEST];
   for (size_t i = 0; i < words->count; i++) {
-    embed_word(scoring, kernel, QE_TARGET, words, i, mean);
+    embed_word(scoring, kernel, QE_TARGET, word_of(words, i), mean);
     kernel->direction(wide, mean, scoring->zeros, out + i * wide);
   }
 }

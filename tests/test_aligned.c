@@ -46,9 +46,10 @@ static qe_dataset *make_data(uint64_t seed, size_t rows) {
   return data;
 }
 
-#define SMALL                                                                                                      \
-  "\"name\":\"aligned\",\"embedding\":20,\"states\":33,\"comparison\":17,\"hidden\":9,\"max_tokens\":40,"          \
-  "\"source\":{\"kind\":\"ngrams\",\"buckets\":50,\"lowercase\":true}"
+#define SMALL_BUT(max_tokens)                                                                                      \
+  "\"name\":\"aligned\",\"embedding\":20,\"states\":33,\"comparison\":17,\"hidden\":9,"                            \
+  "\"max_tokens\":" max_tokens ",\"source\":{\"kind\":\"ngrams\",\"buckets\":50,\"lowercase\":true}"
+#define SMALL SMALL_BUT("40")
 
 static qe_model *create(const char *configuration, const qe_dataset *data) {
   qe_model *model = qe_model_new();
@@ -95,6 +96,44 @@ static void test_bits_depend_on_the_pair_alone(void **state) {
   qe_model_free(model);
   qe_dataset_free(train);
   qe_dataset_free(data);
+}
+
+/* What is kept of the words and the source of the pair before changes nothing, nor does a model that became another one
+** since; translations are of all lengths, so that room grows under a source that stays. */
+static void test_candidates_of_one_source(void **state) {
+  enum { RUNS = 6, CANDIDATES = 9, COUNT = RUNS * CANDIDATES, ROOM = 800 };
+  static char sources[RUNS][ROOM], translations[COUNT][ROOM];
+  qe_dataset *train = make_data(1, TRAIN);
+  qe_model *model = create("{" SMALL_BUT("400") "}", train);
+  qe_scorer *scorer = qe_scorer_new(model, NULL);
+  qe_pair pairs[COUNT];
+  float together[COUNT], alone;
+  (void)state;
+  for (size_t i = 0; i < COUNT; i++) {
+    const size_t run = i / CANDIDATES, words = i % CANDIDATES == 0 ? 2 : i * 37 % 140;
+    if (i % CANDIDATES == 0)
+      for (size_t j = 0; j < 25 - run * 5; j++)
+        sprintf(sources[run] + strlen(sources[run]), "%s ", j % 3 ? "ka" : "lo");
+    for (size_t j = 0; j < words; j++)
+      sprintf(translations[i] + strlen(translations[i]), "%s ", (i + j) % 4 ? "kati" : "loti");
+    pairs[i] = (qe_pair){ .source = qe_string(sources[run]), .translation = qe_string(translations[i]) };
+  }
+  for (int time = 0; time < 2; time++) {
+    assert_int_equal(qe_model_prepare(model), QE_OK);
+    assert_int_equal(qe_score_list(scorer, pairs, COUNT, together), QE_OK);
+    for (size_t i = 0; i < COUNT; i++) {
+      score(model, NULL, 1, &pairs[i], 1, &alone);
+      assert_memory_equal(&alone, &together[i], sizeof alone);
+    }
+    assert_int_equal(qe_score_list(scorer, pairs + 1, 1, &alone), QE_OK); /* its neighbour is of another call */
+    assert_memory_equal(&alone, &together[1], sizeof alone);
+    qe_rng rng;
+    qe_rng_seed(&rng, 5, "other");
+    qe_params_normal(model->params, EMBEDDING, 1, &rng);
+  }
+  qe_scorer_free(scorer);
+  qe_model_free(model);
+  qe_dataset_free(train);
 }
 
 /* Training reads its pairs without their own share; scoring reads them as anybody's. */
@@ -235,6 +274,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_scores_are_those_of_the_tape),
     cmocka_unit_test(test_bits_depend_on_the_pair_alone),
+    cmocka_unit_test(test_candidates_of_one_source),
     cmocka_unit_test(test_own_share),
     cmocka_unit_test(test_archive),
     cmocka_unit_test(test_take),

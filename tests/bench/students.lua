@@ -1,9 +1,10 @@
 -- students.lua - our side of students.sh: each shipped aligned student on pairs of its own languages, one core, texts
--- alone. Prints a line of JSON per model: pairs and words a second, and operations of its products.
+-- alone. Prints a line of JSON per model: pairs and words a second, operations of its products, and the time of a pair
+-- that is one of eight candidates for a source, the translation with words in other places.
 local qe = require "qestrel"
 local evaluate = require "qestrel.evaluate"
 
-local ROUNDS, FEWEST = 5, 4000
+local ROUNDS, FEWEST, CANDIDATES = 5, 4000, 8
 
 local CHANNELS = 9 -- what is known of a word beside its embedding (aligned.h)
 
@@ -35,20 +36,45 @@ local function texts(folder)
   return data
 end
 
-local models, root = arg[1], arg[2]
-for i = 3, #arg do
-  local pair, best = arg[i], math.huge
-  local model <close> = assert(qe.open(("%s/%s.qe"):format(models, pair)))
-  local data <close> = texts(root .. "/" .. pair)
-  local scorer <close> = qe.scorer(model)
+-- As many pairs, in lists: of each translation and what comes of it when two words change places.
+local function lists(data)
+  local listed = qe.dataset()
+  for row = 1, data:rows() // CANDIDATES do
+    local source, translation = data:pair(row)
+    local words = {}
+    for word in translation:gmatch "%S+" do words[#words + 1] = word end
+    for k = 1, CANDIDATES do
+      listed:append(source, table.concat(words, " "))
+      local i, j = k % #words + 1, k * 3 % #words + 1
+      words[i], words[j] = words[j], words[i]
+    end
+  end
+  return listed
+end
+
+-- Microseconds of a pair, in the fastest of some rounds.
+local function measured(scorer, data)
+  local best = math.huge
   for _ = 1, ROUNDS do
     local begin = qe.clock()
     scorer:score_dataset(data)
     best = math.min(best, qe.clock() - begin)
   end
+  return 1e6 * best / data:rows()
+end
+
+local models, root = arg[1], arg[2]
+for i = 3, #arg do
+  local pair = arg[i]
+  local model <close> = assert(qe.open(("%s/%s.qe"):format(models, pair)))
+  local data <close> = texts(root .. "/" .. pair)
+  local listed <close> = lists(data)
+  local scorer <close> = qe.scorer(model)
+  local microseconds = measured(scorer, data)
   local operations, words = work_of(model, data)
   print(qe.json.encode {
-    what = pair, pairs_per_second = data:rows() / best, microseconds = 1e6 * best / data:rows(),
-    words_per_pair = words / data:rows(), flops_per_second = operations / best,
+    what = pair, microseconds = microseconds, pairs_per_second = 1e6 / microseconds,
+    list_microseconds = measured(scorer, listed), words_per_pair = words / data:rows(),
+    flops_per_second = 1e6 * operations / data:rows() / microseconds,
   })
 end

@@ -22,5 +22,6 @@ peak = rows.pop(0)["flops_per_second"]
 print(f"peak of one core: {peak / 1e9:.1f} GFLOP/s")
 for row in rows:
     print(f"{row['what']}: {row['microseconds']:.0f} microseconds a pair of {row['words_per_pair']:.1f} words, "
-          f"{row['pairs_per_second']:.0f} pairs a second, {100 * row['flops_per_second'] / peak:.0f} % of the peak")
+          f"{row['pairs_per_second']:.0f} pairs a second, {row['list_microseconds']:.0f} microseconds in lists of eight, "
+          f"{100 * row['flops_per_second'] / peak:.0f} % of the peak")
 END
