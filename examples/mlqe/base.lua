@@ -22,6 +22,7 @@ local evaluate = require "qestrel.evaluate"
 local lines = require "qestrel.lines"
 local pool = require "qestrel.pool"
 local queue = require "queue"
+local student = require "student"
 local words = require "qestrel.words"
 
 local data, work, e5, models = arg[1], arg[2], arg[3], arg[4]
@@ -38,9 +39,8 @@ local JUDGE = { form = "joint", frozen = 3, evaluations = 1, patience = 99, alph
                 decoder_dropout = 0.5, license = LICENSE }
 local TRAINED = { epochs = queue.epochs or 3, storage = "f32", route = true }
 local ADAPTED = { epochs = 1, storage = STORAGE, rate = 1e-4, head_rate = 2.0 }
-local MEMBER = { student = "aligned", window = 2, states = 128, comparison = 64, dropout = 0.4, rate = 0.0012,
-                 alpha = 0.5, decoder = true, least_count = 2, least_link = 9, epochs = queue.epochs or 16,
-                 patience = 99, storage = STORAGE, license = LICENSE }
+local MEMBER = queue.with(student.in_context, { decoder = true, storage = STORAGE, license = LICENSE },
+                          { epochs = queue.epochs })
 local TEXTS, TAGGED = 500, 300 -- of a pair, that routes and the threshold of words are fitted on
 local CARD = [[
 # base: quality of machine translation, %s

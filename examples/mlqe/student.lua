@@ -1,5 +1,5 @@
---- What the shipped aligned student of a pair is made with, beside its files: for students.lua, and for the study of
--- what teachers are worth. Not a program.
+--- What the shipped aligned student of a pair is made with, beside its files, and the one that is a part of the base
+-- student: for students.lua, base.lua, and the studies of what teachers are worth. Not a program.
 local student = {}
 
 -- From English hashed n-grams are better on dev, into it those that have a row each (students.md).
@@ -27,5 +27,9 @@ function student.shipped(pair)
   if not hashes(pair) then own.decoder_dropout = 0.3 end
   return own
 end
+
+--- Shape and training of the base student's aligned ones, whose words are read in context.
+student.in_context = { student = "aligned", window = 2, states = 128, comparison = 64, dropout = 0.4, rate = 0.0012,
+                       alpha = 0.5, least_count = 2, least_link = 9, epochs = 16, patience = 99 }
 
 return student

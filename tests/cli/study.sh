@@ -85,7 +85,7 @@ LC_ALL=C awk -F'\t' 'FNR == NR { bytes[FNR] = length($2); next } FNR > 1 && $2 !
 
 # The definitions of the examples can be read.
 echo 'for _, path in ipairs(arg) do assert(require "qestrel.study".load(path)) end' > load.lua
-"$QESTREL" lua load.lua "$SOURCE_DIR"/examples/study/{mlqe,cost,students,lifelong,encoder}.lua || fail "a definition cannot be read"
+"$QESTREL" lua load.lua "$SOURCE_DIR"/examples/study/{mlqe,cost,students,lifelong,encoder,base}.lua || fail "a definition cannot be read"
 
 # What is wrong is told.
 printf 'return { data = { { name = "x", train = "train.tsv", dev = "dev.tsv", test = "test.tsv" } }, methods = { { name = "a", recipe = "kd", teachers = { "none" } } } }' > wrong.lua
