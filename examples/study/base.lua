@@ -1,7 +1,7 @@
--- What a teacher's scores are worth to the aligned students of the base student, whose words are read in context and to
--- whose score its judge adds its own: texts alone, two pairs. The judge is the same for all (it learned from half of
--- them). --data is a folder that holds mlqe-pe/. WORK in the environment: where examples/mlqe/base.lua has put its judge
--- and post-edits. Start it where examples/ is.
+-- What a teacher's scores are worth to the aligned students of the base student, whose words are read in context and
+-- to whose score its judge adds its own: texts alone, two pairs. The judge is the same for all (it learned from half
+-- of them). --data is a folder that holds mlqe-pe/. WORK in the environment: where examples/mlqe/base.lua has put its
+-- judge and post-edits. Start it where examples/ is.
 local here = debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$" or "."
 local student = dofile(here .. "/../mlqe/student.lua")
 local WORK = os.getenv "WORK" or "./work"

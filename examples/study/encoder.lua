@@ -16,12 +16,16 @@ for i, pair in ipairs { "et-en", "ne-en" } do
               teachers = { encoder = ("./examples/mlqe/outputs/%s.train.tsv.gz"):format(pair) } }
 end
 
--- Scores in the unit of gold: the straight line that fits it best.
+local function known(value) return value == value end -- NaN is not
+
+-- Scores in the unit of gold, on the straight line that fits it best; its mean where there is none.
 local function in_its_unit(rows, scores)
-  local gold, n, sx, sy, sxx, sxy = rows:column "gold", #scores, 0, 0, 0, 0
-  for i, x in ipairs(scores) do sx, sy, sxx, sxy = sx + x, sy + gold[i], sxx + x * x, sxy + x * gold[i] end
-  local slope, line = (n * sxy - sx * sy) / (n * sxx - sx * sx), {}
-  for i, x in ipairs(scores) do line[i] = sy / n + slope * (x - sx / n) end
+  local gold, n, sx, sy, sxx, sxy, line = rows:column "gold", 0, 0, 0, 0, 0, {}
+  for i, x in ipairs(scores) do
+    if known(x) then n, sx, sy, sxx, sxy = n + 1, sx + x, sy + gold[i], sxx + x * x, sxy + x * gold[i] end
+  end
+  local slope = (n * sxy - sx * sy) / (n * sxx - sx * sx)
+  for i, x in ipairs(scores) do line[i] = sy / n + (known(x) and slope * (x - sx / n) or 0) end
   return line
 end
 

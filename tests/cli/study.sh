@@ -91,6 +91,7 @@ echo 'for _, path in ipairs(arg) do assert(require "qestrel.study".load(path)) e
 printf 'return { data = { { name = "x", train = "train.tsv", dev = "dev.tsv", test = "test.tsv" } }, methods = { { name = "a", recipe = "kd", teachers = { "none" } } } }' > wrong.lua
 "$QESTREL" study wrong.lua wrong --data=. > /dev/null 2> log && fail "a study without its teacher passed"
 grep -q 'method a: no teacher none for x' log || fail "the teacher is not named: $(cat log)"
+[ "$(grep -c ' of 1 runs, ' log)" = 1 ] || fail "not one line of progress: $(cat log)"
 printf 'return { data = {}, methods = {} }' > empty.lua
 "$QESTREL" study empty.lua wrong 2> log && fail "an empty study passed"
 grep -q 'empty.lua: a study needs data' log || fail "$(cat log)"

@@ -49,14 +49,15 @@ local function run_phase(arguments, self, phase)
   local all = ("export OPENBLAS_NUM_THREADS=1; for i in $(seq %d); do %s & done; wait"):format(jobs, one)
   local pipe, terminal = assert(io.popen(all)), qe.stderr_is_terminal()
   for line in pipe:lines() do
-    if line:match "^done " or line:match "^failed " then done = done + 1 end
-    if not line:match "^done " then
-      failed = failed + (line:match "^failed " and 1 or 0)
+    local result, key = line:match "^(%l+) (.*)"
+    if result == "done" or result == "failed" then
+      done, failed = done + 1, failed + (result == "failed" and 1 or 0)
+      line = ("%s%s  %d of %d %s, %s left"):format(result == "failed" and "failed: " or "", key, done, total,
+        phase == 1 and "teachers" or "runs", remaining(start, done, total))
+      io.stderr:write(terminal and "\r" or "", line, terminal and "\27[K" or "\n")
+    else -- what a run that failed has to say
       io.stderr:write(line, "\n")
     end
-    local told = ("%s  %d of %d %s, %s left"):format(line:match "%S+ (.*)" or "", done, total,
-      phase == 1 and "teachers" or "runs", remaining(start, done, total))
-    io.stderr:write(terminal and "\r" or "", told, terminal and "\27[K" or "\n")
   end
   pipe:close()
   if terminal then io.stderr:write "\n" end
