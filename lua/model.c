@@ -167,6 +167,31 @@ static int model_round(lua_State *L) {
   return model_status(L, model, qe_model_round(model, type));
 }
 
+/* model:grow(data, column, trees, rng) */
+static int model_grow(lua_State *L) {
+  const char *column = check_text(L, 3);
+  const lua_Integer trees = luaL_checkinteger(L, 4);
+  luaL_argcheck(L, trees >= 1, 4, "expected at least one tree");
+  qe_rng *rng = check_rng(L, 5);
+  const qe_dataset *data = check_dataset(L, 2);
+  qe_model *model = check_model(L, 1);
+  return model_status(L, model, qe_model_grow(model, data, column, (size_t)trees, rng));
+}
+
+/* model:trees(data) -> what they say of every row */
+static int model_trees(lua_State *L) {
+  const qe_dataset *data = check_dataset(L, 2);
+  const size_t count = qe_dataset_rows(data);
+  float *scores = scratch(L, count, sizeof *scores);
+  lua_createtable(L, (int)count, 0);
+  qe_model *model = check_model(L, 1);
+  const int status = qe_model_trees(model, data, scores);
+  if (status != QE_OK)
+    return model_status(L, model, status);
+  fill_floats(L, scores, count);
+  return 1;
+}
+
 static int model_save(lua_State *L) {
   const char *path = check_text(L, 2);
   qe_model *model = check_model(L, 1);
@@ -334,6 +359,8 @@ void open_model(lua_State *L) {
                                       { "set_licence", model_set_licence },
                                       { "set_golden", model_set_golden },
                                       { "round", model_round },
+                                      { "grow", model_grow },
+                                      { "trees", model_trees },
                                       { "save", model_save },
                                       { "sha256", model_sha256 },
                                       { "decoder_inputs", model_decoder_inputs },

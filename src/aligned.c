@@ -10,6 +10,7 @@
 ** without a tape.
 */
 #include "aligned.h"
+#include "forest.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -103,11 +104,10 @@ static size_t least_cells(const struct configuration *c) {
 
 /* ---- configuration ---- */
 
-static const char *const keys[] = { "embedding",   "window",        "states",
-                                    "comparison",  "hidden",        "decoder_dropout",
-                                    "words",       "context_layer", "context_width",
-                                    "least_count", "least_link",    CONFIGURATION_WORD_KEYS,
-                                    NULL };
+static const char *const keys[] = {
+  "embedding",     "window",        "states",      "comparison", "hidden",  "decoder_dropout",       "words",
+  "context_layer", "context_width", "least_count", "least_link", "forests", CONFIGURATION_WORD_KEYS, NULL
+};
 
 static int read_context(struct configuration *c, const json_t *object, struct error *error) {
   if (configuration_size(object, "context_layer", 0, ENCODER_MOST_LAYERS, &c->aligned.context_layer, error) !=
@@ -130,6 +130,7 @@ static int parse(struct configuration *c, const json_t *object, struct error *er
       configuration_size(object, "hidden", 1, 1024, &c->aligned.hidden, error) != QE_OK ||
       configuration_size(object, "least_count", 1, 255, &c->aligned.least_count, error) != QE_OK ||
       configuration_size(object, "least_link", 1, LEVELS, &c->aligned.least_link, error) != QE_OK ||
+      configuration_size(object, "forests", 0, FORESTS, &c->aligned.forests, error) != QE_OK ||
       configuration_share(object, "decoder_dropout", &c->aligned.decoder_dropout, error) != QE_OK)
     return error->status;
   const json_t *words = json_object_get(object, "words");
@@ -162,6 +163,8 @@ static int dump(const struct configuration *c, json_t *object) {
     failed |= json_object_set_new(object, "least_count", json_integer((json_int_t)c->aligned.least_count));
   if (c->aligned.least_link > 1)
     failed |= json_object_set_new(object, "least_link", json_integer((json_int_t)c->aligned.least_link));
+  if (c->aligned.forests > 0)
+    failed |= json_object_set_new(object, "forests", json_integer((json_int_t)c->aligned.forests));
   failed |= json_object_set_new(object, "decoder_dropout", json_real(c->aligned.decoder_dropout)) |
             configuration_dump_words(c, object);
   if (!aligned_in_context(c))

@@ -4,6 +4,7 @@
 ** happen in kernel.c; here are only single operations on floats, in a fixed order.
 */
 #include "aligned.h"
+#include "forest.h"
 #include "recent.h"
 
 /* Everything between text and score of one pair. */
@@ -358,13 +359,23 @@ static float finish(const struct step *step, const qe_scorer *scorer, const qe_p
   return step->kernel->score(s->bins, work->out);
 }
 
-/* The student's score, with what the encoder says where it was asked, in the unit of the human ones. */
-static float on_line(const qe_scorer *scorer, size_t number, bool in_context, float own) {
+/* What its trees say of a pair whose words and evidence have been read. */
+static float ask_trees(const struct aligned_work *work, const struct forests *forests, const qe_pair *pair) {
+  float features[FOREST_FEATURES];
+  surface_read(work->words, &work->evidence, pair->logprobs, pair->logprob_count, features);
+  return forests_score(forests, pair->logprob_count > 0, features);
+}
+
+/* The student's score, with what the encoder and the trees say where they count, in the unit of the human ones. */
+static float on_line(const struct aligned_work *work, const qe_scorer *scorer, size_t number, float own) {
   const qe_model *model = scorer->model;
-  if (!in_context)
-    return model->shift + model->scale * own;
-  const struct context_line *line = &model->context_line[scorer->pairs[number].logprob_count > 0];
-  return line->shift + line->scale * (own + line->weight * scorer->scores[number]);
+  const qe_pair *pair = &scorer->pairs[number];
+  const struct score_line *line = &model->line[pair->logprob_count > 0];
+  if (work->read)
+    own += line->context * scorer->scores[number];
+  if (model->forests && line->forest > 0)
+    own += line->forest * ask_trees(work, model->forests, pair);
+  return line->shift + line->scale * own;
 }
 
 static int score_pair(struct aligned_work *work, const qe_scorer *scorer, size_t number) {
@@ -401,7 +412,7 @@ static int score_pair(struct aligned_work *work, const qe_scorer *scorer, size_t
   }
   if (scorer->wants_words)
     tag_words(&step);
-  scorer->scores[number] = on_line(scorer, number, work->read != NULL, finish(&step, scorer, pair));
+  scorer->scores[number] = on_line(work, scorer, number, finish(&step, scorer, pair));
   return QE_OK;
 }
 

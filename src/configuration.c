@@ -217,3 +217,7 @@ json_t *configuration_dump(const struct configuration *c) {
   }
   return object;
 }
+
+size_t configuration_forests(const struct configuration *configuration) {
+  return configuration->architecture == &aligned_student ? configuration->aligned.forests : 0;
+}

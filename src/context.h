@@ -28,7 +28,7 @@ bool context_work_fits(const struct context_work *work, const struct context *co
 void context_work_free(struct context_work *work);
 /* Whether what the encoder says counts in a student's scores. */
 static inline bool context_asked(const qe_model *student) {
-  return student->context_line[0].weight > 0 || student->context_line[1].weight > 0;
+  return student->line[0].context > 0 || student->line[1].context > 0;
 }
 /* What the encoder itself thinks of pairs first .. end - 1; zeros unless it is asked. QE_OK or QE_MEMORY. */
 int context_score(struct context_work *work, bool asked, const struct kernel *kernel, const qe_pair *pairs,

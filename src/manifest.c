@@ -190,9 +190,9 @@ static void read_scripts(qe_model *model, const json_t *manifest) {
   model->script[QE_TARGET] = reading_script_of_language(target ? target + 1 : NULL);
 }
 
-/* "context" of a score, and in "with_logprobs" what differs where there are some. */
-static int read_context_lines(qe_model *model, const json_t *score) {
-  struct context_line line = { model->scale, model->shift, 0 };
+/* A score's "context" and "forest", and in "with_logprobs" what differs where there are some. */
+static int read_lines(qe_model *model, const json_t *score) {
+  struct score_line line = { model->scale, model->shift, 0, 0 };
   const json_t *other = json_object_get(score, "with_logprobs");
   if (other && !json_is_object(other))
     return error_set(&model->error, QE_FORMAT, "manifest.json: \"with_logprobs\" is not an object");
@@ -200,12 +200,14 @@ static int read_context_lines(qe_model *model, const json_t *score) {
     const json_t *from = known ? other : score;
     if (read_float(from, "score", "scale", &line.scale, &model->error) != QE_OK ||
         read_float(from, "score", "shift", &line.shift, &model->error) != QE_OK ||
-        read_float(from, "score", "context", &line.weight, &model->error) != QE_OK)
+        read_float(from, "score", "context", &line.context, &model->error) != QE_OK ||
+        read_float(from, "score", "forest", &line.forest, &model->error) != QE_OK)
       return model->error.status;
-    if (!(line.scale > 0) || line.weight < 0)
-      return error_set(&model->error, QE_FORMAT, "manifest.json: \"score\" must rise: scale %g, context %g",
-                       (double)line.scale, (double)line.weight);
-    model->context_line[known] = line;
+    if (!(line.scale > 0) || line.context < 0 || line.forest < 0)
+      return error_set(&model->error, QE_FORMAT,
+                       "manifest.json: \"score\" must rise: scale %g, context %g, forest %g", (double)line.scale,
+                       (double)line.context, (double)line.forest);
+    model->line[known] = line;
   }
   return QE_OK;
 }
@@ -236,7 +238,7 @@ static int read_score(qe_model *model, const json_t *manifest) {
   memcpy(model->spread, width, sizeof width);
   model->word_threshold = threshold;
   read_scripts(model, manifest);
-  return read_context_lines(model, score);
+  return read_lines(model, score);
 }
 
 /* ---- golden pairs ---- */

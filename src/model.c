@@ -5,6 +5,7 @@
 */
 #include "architecture.h"
 #include "family.h"
+#include "forest.h"
 #include "transcendental.h"
 
 #include <math.h>
@@ -35,6 +36,7 @@ void model_clear(qe_model *model) {
   for (int side = 0; side < 2; side++)
     vocabulary_free(&model->vocabulary[side]);
   evidence_release(model->evidence);
+  forests_release(model->forests);
   context_release(model->context);
   family_release(model->family);
   scoring_free(model->scoring);
@@ -52,7 +54,7 @@ void model_clear(qe_model *model) {
                        .calibration = { 1, 0 },
                        .spread = { NAN, NAN },
                        .word_threshold = .5F,
-                       .context_line = { { 1, 0, 0 }, { 1, 0, 0 } },
+                       .line = { { 1, 0, 0, 0 }, { 1, 0, 0, 0 } },
                        .decoder_sd = { 1, 1, 1, 1 } };
 }
 
@@ -185,6 +187,14 @@ int model_parameters(qe_model *model) {
   return name_taps(model) == QE_OK ? model->configuration.architecture->parameters(model) : model->error.status;
 }
 
+/* Against those of the model that it comes from. */
+static int check_forests(qe_model *model, const struct forests *forests) {
+  return configuration_forests(&model->configuration) == forests_count(forests)
+             ? QE_OK
+             : error_set(&model->error, QE_USE,
+                         "architecture: \"forests\" are grown, by qe_model_grow, not asked for");
+}
+
 static int create(qe_model *model, const char *configuration, const qe_dataset *data, const qe_dataset *parallel,
                   qe_rng *rng) {
   json_error_t reason;
@@ -193,7 +203,7 @@ static int create(qe_model *model, const char *configuration, const qe_dataset *
     return error_set(&model->error, QE_FORMAT, "architecture:%d: %s", reason.line, reason.text);
   int status = configuration_parse(&model->configuration, object, &model->error);
   json_decref(object);
-  if (status != QE_OK || make_vocabulary(model, QE_SOURCE, data) != QE_OK ||
+  if (status != QE_OK || check_forests(model, NULL) != QE_OK || make_vocabulary(model, QE_SOURCE, data) != QE_OK ||
       make_vocabulary(model, QE_TARGET, data) != QE_OK || count_evidence(model, data, parallel) != QE_OK ||
       model_start_manifest(model) != QE_OK || model_parameters(model) != QE_OK)
     return model->error.status;
@@ -238,8 +248,9 @@ static int copy_parts(qe_model *model, const qe_model *from) {
     if (vocabulary_copy(&model->vocabulary[side], &from->vocabulary[side]) != QE_OK)
       return error_memory(&model->error);
   model->evidence = evidence_hold(from->evidence);
+  model->forests = forests_hold(from->forests);
   model->context = context_hold(from->context);
-  memcpy(model->context_line, from->context_line, sizeof model->context_line);
+  memcpy(model->line, from->line, sizeof model->line);
   model->family = family_hold(from->family);
   model->read_layers = from->read_layers;
   model->manifest = json_deep_copy(from->manifest);
@@ -340,7 +351,8 @@ int qe_model_derive(qe_model *model, qe_model *from, const char *configuration, 
   if (change_configuration(model, from, configuration) == QE_OK &&
       !same_vocabularies(&model->configuration, &from->configuration))
     error_set(&model->error, QE_USE, "derive: the kind of model and its vocabularies stay as they are");
-  if (model->error.status == QE_OK && copy_parts(model, from) == QE_OK) {
+  if (model->error.status == QE_OK && check_forests(model, from->forests) == QE_OK &&
+      copy_parts(model, from) == QE_OK) {
     model->configuration.architecture->start(model, rng);
     copy_same(model, from);
     if (data && model->configuration.decoder_inputs)

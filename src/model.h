@@ -35,6 +35,7 @@ struct configuration {
       bool words;                                   /* a head that says which words of the translation are BAD */
       size_t context_layer, context_width; /* of the encoder that gives it its words; 0: they have embeddings */
       size_t least_count, least_link;      /* of what counted text is kept, see evidence.h */
+      size_t forests;                      /* see forest.h */
     } aligned;
     struct {
       size_t members, context_layer, context_width; /* of all members */
@@ -72,6 +73,9 @@ int configuration_words(struct configuration *configuration, const json_t *objec
 int configuration_dump_words(const struct configuration *configuration, json_t *object); /* -1: no memory */
 json_t *configuration_dump(const struct configuration *configuration);                   /* NULL: no memory */
 
+/* How many forests a model of this configuration has. */
+size_t configuration_forests(const struct configuration *configuration);
+
 struct scoring; /* what qe_score reads: parameters folded and laid out for the kernels (scoring.h) */
 
 struct qe_model {
@@ -79,6 +83,7 @@ struct qe_model {
   struct configuration configuration;
   struct vocabulary vocabulary[2];
   struct evidence *evidence; /* NULL: this kind reads none */
+  struct forests *forests;   /* NULL: it has none */
   struct context *context;   /* NULL: words have embeddings, or there is no encoder yet */
   struct family *family;     /* NULL: it is none, or has no members yet */
   qe_params *params;         /* NULL: the model is empty */
@@ -91,11 +96,11 @@ struct qe_model {
   size_t golden_count;
   const char *storage; /* "f32", "bf16", "int8", "int8-all", "int4" */
   float scale, shift;  /* z = shift + scale * raw */
-  /* Where words are read in context: z = shift + scale * (raw + weight * what the encoder says), by whether there are
-  ** log-probabilities. */
-  struct context_line {
-    float scale, shift, weight;
-  } context_line[2];
+  /* Of an aligned student: z = shift + scale * (raw + context * what its encoder says + forest * what its trees say), by
+  ** whether there are log-probabilities. */
+  struct score_line {
+    float scale, shift, context, forest;
+  } line[2];
   float calibration[2]; /* 1 / (1 + exp(-(a z + b))) */
   float spread[2];      /* exp(a + b z); NAN: unknown */
   float word_threshold; /* of BAD */

@@ -16,15 +16,27 @@
 
 #define MANIFEST "manifest.json"
 
-/* The order of a model's members; vocabularies and counts are those that the manifest lists, the others always there. */
-static const char *const order[] = { "FORMAT",       MANIFEST,        "weights.bin",
-                                     "vocab.source", "vocab.target",  "vocab.pieces",
-                                     "evidence.bin", "MODEL_CARD.md", "LICENSE" };
-enum { MEMBERS = sizeof order / sizeof *order, MOST_MANIFEST = 1 << 20 };
+/* The order of a model's members. Those between the weights and the card are there if the manifest lists them. */
+static const char *const first[] = { "FORMAT",       MANIFEST,       "weights.bin", "vocab.source", "vocab.target",
+                                     "vocab.pieces", "evidence.bin", "forest.bin",  "context.qe" };
+static const char *const last[] = { "MODEL_CARD.md", "LICENSE" };
+enum { FIRST = sizeof first / sizeof *first, LAST = sizeof last / sizeof *last, ALWAYS = 3 };
+enum { CARD = FIRST + FAMILY_MOST_MEMBERS, MEMBERS = CARD + LAST, MOST_MANIFEST = 1 << 20, NAME_ROOM = 20 };
+
+/* The name at a place; `room` is for those of a family's members. */
+static const char *name_at(int place, char room[NAME_ROOM]) {
+  if (place < FIRST)
+    return first[place];
+  if (place >= CARD)
+    return last[place - CARD];
+  snprintf(room, NAME_ROOM, "member%d.qe", place - FIRST + 1);
+  return room;
+}
 
 static int place_in_order(const char *name) {
+  char room[NAME_ROOM];
   for (int i = 0; i < MEMBERS; i++)
-    if (strcmp(order[i], name) == 0)
+    if (strcmp(name_at(i, room), name) == 0)
       return i;
   return -1;
 }
@@ -98,7 +110,7 @@ static int read_manifest(struct packing *packing) {
 
 static bool is_wanted(const struct packing *packing, const char *name) {
   const int place = place_in_order(name);
-  const bool choice = strncmp(name, "vocab.", 6) == 0 || strcmp(name, "evidence.bin") == 0;
+  const bool choice = place >= ALWAYS && place < CARD;
   return place >= 0 && (!choice || json_object_get(json_object_get(packing->manifest, "members"), name) != NULL);
 }
 
@@ -122,9 +134,12 @@ static int refuse_unknown(struct packing *packing) {
 }
 
 static int read_others(struct packing *packing) {
-  for (int i = 0; i < MEMBERS; i++)
-    if (strcmp(order[i], MANIFEST) != 0 && is_wanted(packing, order[i]) && read_member(packing, order[i]) != QE_OK)
+  char room[NAME_ROOM];
+  for (int i = 0; i < MEMBERS; i++) {
+    const char *name = name_at(i, room);
+    if (strcmp(name, MANIFEST) != 0 && is_wanted(packing, name) && read_member(packing, name) != QE_OK)
       return packing->archive->error.status;
+  }
   return QE_OK;
 }
 
@@ -159,10 +174,12 @@ static int add_one(struct packing *packing, const char *name, qe_text member) {
 
 static int add_in_order(struct packing *packing) {
   int status = make_manifest(packing);
+  char room[NAME_ROOM];
   for (int i = 0; i < MEMBERS && status == QE_OK; i++) {
-    const int number = qe_archive_find(packing->members, order[i]);
+    const char *name = name_at(i, room);
+    const int number = qe_archive_find(packing->members, name);
     if (number >= 0)
-      status = add_one(packing, order[i], qe_archive_member(packing->members, (size_t)number));
+      status = add_one(packing, name, qe_archive_member(packing->members, (size_t)number));
   }
   return status;
 }

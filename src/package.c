@@ -7,6 +7,7 @@
 #include "architecture.h"
 #include "family.h"
 #include "file.h"
+#include "forest.h"
 #include "members.h"
 
 #include <math.h>
@@ -19,6 +20,7 @@ static const char *vocabulary_member(enum vocabulary_kind kind, int side) {
   return kind == VOCABULARY_NGRAMS ? NULL : side == QE_SOURCE ? "vocab.source" : "vocab.target";
 }
 #define EVIDENCE_MEMBER "evidence.bin"
+#define FOREST_MEMBER   "forest.bin"
 #define CONTEXT_MEMBER  "context.qe"
 enum { MEMBER_NAME = 32 };
 enum { MOST_MANIFEST = 1 << 20, DEFAULT_LIMIT = 1 << 30 };
@@ -63,6 +65,18 @@ static int add_evidence(qe_model *model, qe_archive *archive) {
   if (evidence_write(model->evidence, &bytes, &size) != QE_OK)
     return error_memory(&model->error);
   int status = qe_archive_add(archive, EVIDENCE_MEMBER, bytes, size);
+  memory_free(bytes);
+  return status == QE_OK ? QE_OK : member_failed(model, archive);
+}
+
+static int add_forests(qe_model *model, qe_archive *archive) {
+  char *bytes;
+  size_t size;
+  if (!model->forests)
+    return QE_OK;
+  if (forests_write(model->forests, &bytes, &size) != QE_OK)
+    return error_memory(&model->error);
+  int status = qe_archive_add(archive, FOREST_MEMBER, bytes, size);
   memory_free(bytes);
   return status == QE_OK ? QE_OK : member_failed(model, archive);
 }
@@ -153,7 +167,8 @@ static int add_manifest(qe_model *model, qe_archive *archive, const qe_archive *
 static int fill(qe_model *model, qe_archive *archive, qe_archive *others, const float *golden_scores) {
   if (add_weights(model, others) != QE_OK || add_vocabulary(model, others, 0) != QE_OK ||
       add_vocabulary(model, others, 1) != QE_OK || add_evidence(model, others) != QE_OK ||
-      add_inner_models(model, others) != QE_OK || add_text(model, others, "MODEL_CARD.md", model->card) != QE_OK ||
+      add_forests(model, others) != QE_OK || add_inner_models(model, others) != QE_OK ||
+      add_text(model, others, "MODEL_CARD.md", model->card) != QE_OK ||
       add_text(model, others, "LICENSE", model->licence) != QE_OK ||
       add_manifest(model, archive, others, golden_scores) != QE_OK)
     return model->error.status;
@@ -252,6 +267,7 @@ static void expect_all(struct names *names, const qe_model *model) {
   for (int side = 0; side < 2; side++)
     expect(names, vocabulary_member(c->vocabulary[side].kind, side));
   expect(names, c->architecture->counts ? EVIDENCE_MEMBER : NULL);
+  expect(names, configuration_forests(c) > 0 ? FOREST_MEMBER : NULL);
   expect(names, holds_context(model) ? CONTEXT_MEMBER : NULL);
   for (size_t i = 0; i < members_of(c); i++) {
     name_member(name, i);
@@ -321,6 +337,14 @@ static int read_evidence(qe_model *model, const qe_archive *archive) {
   const int member = qe_archive_find(archive, EVIDENCE_MEMBER);
   if (model->configuration.architecture->counts)
     model->evidence = evidence_parse(qe_archive_member(archive, (size_t)member), &model->error);
+  return model->error.status;
+}
+
+static int read_forests(qe_model *model, const qe_archive *archive) {
+  const size_t count = configuration_forests(&model->configuration);
+  if (count > 0)
+    model->forests = forests_parse(qe_archive_member(archive, (size_t)qe_archive_find(archive, FOREST_MEMBER)),
+                                   count, &model->error);
   return model->error.status;
 }
 
@@ -405,8 +429,9 @@ static int read_members(qe_model *model, const qe_archive *archive, const json_t
       check_order(model, archive, &model->error) != QE_OK ||
       manifest_check_members(manifest, archive, &model->error) != QE_OK ||
       read_vocabulary(model, archive, 0) != QE_OK || read_vocabulary(model, archive, 1) != QE_OK ||
-      read_evidence(model, archive) != QE_OK || read_inner_models(model, archive) != QE_OK ||
-      read_parameters(model, archive) != QE_OK || manifest_read_model(model, manifest) != QE_OK)
+      read_evidence(model, archive) != QE_OK || read_forests(model, archive) != QE_OK ||
+      read_inner_models(model, archive) != QE_OK || read_parameters(model, archive) != QE_OK ||
+      manifest_read_model(model, manifest) != QE_OK)
     return model->error.status;
   if (!storage || strcmp(storage, model->storage) != 0)
     return error_set(&model->error, QE_FORMAT, "manifest.json: \"storage\" is not \"%s\", which weights.bin holds",

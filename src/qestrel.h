@@ -811,6 +811,15 @@ QE_API size_t qe_model_take(qe_model *model, qe_model *from);
 ** encoder says); "with_logprobs" in it has the same three for pairs that have log-probabilities, where they differ. The archive holds it as the member
 ** context.qe. */
 QE_API int qe_model_set_context(qe_model *model, qe_model *encoder);
+/* Gives an aligned student a second opinion: small boosted trees (Friedman 2001, 2002) over what can be counted of a pair,
+** fitted to a column of `data` (rows where it is NaN are left out), and, where the student reads log-probabilities, a
+** second forest for pairs that have them. With "score": {"forest": w, ...} in the manifest, and in its "with_logprobs",
+** z = t + s (raw score of the student + w times what the trees say). Grow them on the very rows that the model was created
+** with, before it is saved: those are read without their own share. The archive holds them as forest.bin, 37 bytes a
+** tree. */
+QE_API int qe_model_grow(qe_model *model, const qe_dataset *data, const char *column, size_t trees, qe_rng *rng);
+/* What the trees say of the rows, in the unit of that column; scores: a number for each. */
+QE_API int qe_model_trees(qe_model *model, const qe_dataset *data, float *scores);
 /* One model of several aligned students that read words in context by the same encoder (the first's serves all), one for
 ** each language pair, say. A pair is scored by the member whose texts it is most like: the mean states of its words, per
 ** side, are compared with routes.source and routes.target (members x width), which the caller sets. Members are copied; the

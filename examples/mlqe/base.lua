@@ -39,8 +39,7 @@ local JUDGE = { form = "joint", frozen = 3, evaluations = 1, patience = 99, alph
                 decoder_dropout = 0.5, license = LICENSE }
 local TRAINED = { epochs = queue.epochs or 3, storage = "f32", route = true }
 local ADAPTED = { epochs = 1, storage = STORAGE, rate = 1e-4, head_rate = 2.0 }
-local MEMBER = queue.with(student.in_context, { decoder = true, storage = STORAGE, license = LICENSE },
-                          { epochs = queue.epochs })
+local MEMBER = { storage = STORAGE, license = LICENSE, epochs = queue.epochs }
 local TEXTS, TAGGED = 500, 300 -- of a pair, that routes and the threshold of words are fitted on
 local CARD = [[
 # base: quality of machine translation, %s
@@ -134,7 +133,8 @@ local function train_member(pair)
     local own = { context = work .. "/base.judge.qe", parallel = queue.post_edits(data, work, pair),
                   tags = queue.tags(data, pair), embedding = queue.width(work .. "/base.judge.qe") }
     queue.train("kd", {
-      data = data .. "/" .. pair, output = output, options = queue.with(MEMBER, own),
+      data = data .. "/" .. pair, output = output,
+      options = queue.with(student.in_context(pair), student.shipped(pair), MEMBER, own),
       teachers = { ("%s/%s.train.tsv.gz"):format(OUTPUTS, pair) },
     }):close()
   end

@@ -21,15 +21,19 @@ function student.options(pair)
   return options
 end
 
---- What only the shipped one has: how log-probabilities are read, and how it is stored.
+--- What only the shipped one has: how log-probabilities are read, trees beside it, and how it is stored.
 function student.shipped(pair)
-  local own = { decoder = true, storage = hashes(pair) and "int8-all" or "int4", license = "CC0-1.0 AND MIT" }
+  local own = { decoder = true, trees = 300, storage = hashes(pair) and "int8-all" or "int4",
+                license = "CC0-1.0 AND MIT" }
   if not hashes(pair) then own.decoder_dropout = 0.3 end
   return own
 end
 
---- Shape and training of the base student's aligned ones, whose words are read in context.
-student.in_context = { student = "aligned", window = 2, states = 128, comparison = 64, dropout = 0.4, rate = 0.0012,
-                       alpha = 0.5, least_count = 2, least_link = 9, epochs = 16, patience = 99 }
+--- Shape and training of the base student's aligned one, whose words are read in context.
+function student.in_context(pair)
+  local own = student.options(pair)
+  return { student = "aligned", window = 2, states = 128, comparison = 64, dropout = 0.4, rate = own.rate,
+           alpha = own.alpha, least_count = 2, least_link = 9, epochs = 16, patience = 99 }
+end
 
 return student

@@ -16,7 +16,7 @@ local function options(taught)
   return function(set)
     local own = { context = WORK .. "/base.judge.qe", embedding = 64,
                   parallel = ("%s/post-edits.%s.tsv"):format(WORK, set.name) }
-    for name, value in pairs(student.in_context) do own[name] = value end
+    for name, value in pairs(student.in_context(set.name)) do own[name] = value end
     if not taught then own.alpha = 0.0 end
     return own
   end

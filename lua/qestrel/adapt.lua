@@ -101,8 +101,11 @@ local function targets(model, part, threads)
     shift = mean - slope * z_mean
   end
   local unit, list = model:manifest().score, {}
+  local trees = (model:manifest().architecture.forests or 0) > 0 and model:trees(part)
   for i, value in ipairs(gold) do
-    local raw = ((value - shift) / slope - unit.shift) / unit.scale
+    local line = select(3, part:pair(i)) and unit.with_logprobs or unit
+    local raw = ((value - shift) / slope - line.shift) / line.scale
+    if trees then raw = raw - line.forest * trees[i] end
     list[i] = math.min(math.max(raw, 0.02), 0.98)
   end
   return list

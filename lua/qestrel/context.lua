@@ -1,6 +1,6 @@
 --- Words in context: the encoder (--context=FILE.qe) under an aligned student. States of its words are turned onto the
 -- axes in which they differ most, which stay as they are, and are computed once for all rows; training reads them from
--- a store. Where the encoder is itself a judge, it keeps a say in the score, as much as dev rows ask for.
+-- a store. Where the encoder is itself a judge, it keeps a say in the score (qestrel.voices).
 -- @module qestrel.context
 local qe = require "qestrel"
 local evaluate = require "qestrel.evaluate"
@@ -111,73 +111,16 @@ function context.own_scores(run, data)
   return scores
 end
 
--- The line that explains gold best: gold = shift + scale (own + weight * said), by least squares.
--- @param numbers of the rows that count
--- @param judges whether what is said may count
-local function line_of(own, said, gold, numbers, judges)
-  local n, s = #numbers, { 0, 0, 0, 0, 0, 0, 0, 0 }
-  for _, i in ipairs(numbers) do
-    local x, y, z = own[i], said[i], gold[i]
-    for k, term in ipairs { x, y, z, x * x, x * y, y * y, x * z, y * z } do s[k] = s[k] + term end
-  end
-  local xx, xy, yy = s[4] - s[1] ^ 2 / n, s[5] - s[1] * s[2] / n, s[6] - s[2] ^ 2 / n
-  local xz, yz = s[7] - s[1] * s[3] / n, s[8] - s[2] * s[3] / n
-  local determinant = xx * yy - xy * xy
-  local a, b = xx > 0 and xz / xx or 0, 0
-  if judges and determinant > 1e-9 * xx * yy then
-    local both_a, both_b = (xz * yy - yz * xy) / determinant, (yz * xx - xz * xy) / determinant
-    if both_a > 0 and both_b > 0 then a, b = both_a, both_b end
-  end
-  if a <= 0 then return { scale = 1.0, shift = 0.0, context = 0.0 } end
-  return { scale = a, shift = (s[3] - a * s[1] - b * s[2]) / n, context = b / a }
+--- Whether its own score may count: it reads both texts.
+function context.judges(run)
+  return run.encoder.model:manifest().architecture.joint
 end
 
--- What student and encoder give for the dev rows, and the same without log-probabilities behind them.
-local function asked(run)
-  local found = { own = {}, said = {}, gold = {}, known = {}, unknown = {} }
-  local texts <close> = evaluate.texts(run.dev)
-  for _, data in ipairs(run.student:decoder_inputs() > 0 and { run.dev, texts } or { texts }) do
-    for row = 1, data:rows() do
-      local numbers = select(3, data:pair(row)) and found.known or found.unknown
-      numbers[#numbers + 1] = #found.own + row
-    end
-    append(found.own, context.own_scores(run, data))
-    local heard = run.encoder.model:decoder_inputs() > 0 and data or texts
-    append(found.said, evaluate.scores(run.encoder.model, heard, run.pool))
-    append(found.gold, run.dev:column "gold")
-  end
-  return found
-end
-
-local FEWEST = 50 -- rows that a line is fitted on
-
---- Describes in the manifest on which line the student's scores lie, and how much of the encoder's own score is added,
--- as dev rows ask for: one for texts alone, one for those with log-probabilities.
--- @return scores of dev rows on their lines, and of the same rows without log-probabilities behind them; nothing if
--- words are not read in context
-function context.scores(run)
-  if not run.encoder then return nil end
-  local found, judges = asked(run), run.encoder.model:manifest().architecture.joint
-  local few = #found.unknown < FEWEST
-  local line = line_of(found.own, found.said, found.gold, few and found.known or found.unknown, judges)
-  local other = line
-  if #found.known >= FEWEST then other = line_of(found.own, found.said, found.gold, found.known, judges) end
-  run:say("the encoder's own score is added with weight %.3f, with log-probabilities %.3f", line.context, other.context)
-  assert(run.student:describe { score = {
-    type = "z-score", direction = "higher is better", scale = line.scale, shift = line.shift, context = line.context,
-    with_logprobs = #found.known > 0 and other or nil,
-  } })
-  local scores = {}
-  for numbers, on in pairs { [found.unknown] = line, [found.known] = other } do
-    for _, i in ipairs(numbers) do scores[i] = on.shift + on.scale * (found.own[i] + on.context * found.said[i]) end
-  end
-  run.encoder.scores = scores
-  return scores
-end
-
---- Scores of dev rows as the archive will give them, but for rounding: after `context.scores`.
-function context.dev_scores(run)
-  return table.move(run.encoder.scores, 1, run.dev:rows(), 1, {})
+--- The encoder's own scores of dev rows.
+-- @param data run.dev, or `texts`, the same rows without log-probabilities
+function context.said(run, data, texts)
+  local heard = run.encoder.model:decoder_inputs() > 0 and data or texts
+  return evaluate.scores(run.encoder.model, heard, run.pool)
 end
 
 return context

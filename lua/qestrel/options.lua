@@ -23,6 +23,7 @@ options.common = {
   { "context", "", "archive of an encoder: an aligned student reads words in context by it, and has no embeddings" },
   { "context_layer", 0, "whose states words get; 0: a little above the middle" },
   { "least_count", 1, "times that a word or n-gram was counted, of those that an aligned student keeps" },
+  { "trees", 0, "boosted trees over what can be counted of a pair, that have a say in an aligned student's score" },
   { "least_link", 1, "probability, in 15 steps of 2^(3/8), of the lexicon entries that it keeps" },
   { "vocabulary", "ngrams", "ngrams (hashed, characters 3-5 and words), counted (known ones, a row each) or words" },
   { "buckets", 32768, "rows of a hashed table" },

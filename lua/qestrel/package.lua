@@ -3,10 +3,10 @@
 -- @module qestrel.package
 local qe = require "qestrel"
 local calibrate = require "qestrel.calibrate"
-local context = require "qestrel.context"
 local golden = require "qestrel.golden"
 local lines = require "qestrel.lines"
 local teacher = require "qestrel.teacher"
+local voices = require "qestrel.voices"
 local words = require "qestrel.words"
 
 local package_model = {}
@@ -18,8 +18,10 @@ local function read_text(path)
 end
 
 -- Beside `found`, what calibration has found already.
-local function metrics_of(run, found)
-  local z, gold = run.encoder and context.dev_scores(run) or run:dev_scores(), run.dev:column "gold"
+-- @param scored the student's scores of dev, if others have a say in them
+local function metrics_of(run, found, scored)
+  local gold = run.dev:column "gold"
+  local z = scored and table.move(scored, 1, #gold, 1, {}) or run:dev_scores()
   found.pearson_low, found.pearson_high = qe.bootstrap("pearson", z, gold, 1000, 0.95, 1)
   found.pearson, found.spearman = qe.pearson(z, gold), qe.spearman(z, gold)
   found.rmse, found.rows, found.worst_decile_recall = qe.rmse(z, gold), #gold, qe.worst_decile_recall(z, gold)
@@ -117,8 +119,8 @@ end
 function package_model.finish(run)
   local student, o = run.student, run.options
   student:round(o.storage)
-  local found = calibrate.model(student, run.dev, run.pool, tonumber(o.good), context.scores(run))
-  local metrics = metrics_of(run, found)
+  local scored = voices.scores(run)
+  local metrics = metrics_of(run, calibrate.model(student, run.dev, run.pool, tonumber(o.good), scored), scored)
   local languages = languages_of(run, run.folder)
   assert(student:describe {
     languages = languages, license = o.license, created_by = "qestrel " .. qe.version(),

@@ -43,8 +43,9 @@ static void check_line(float scale, float shift, float weight) {
 static void check_model(qe_model *model) {
   check_line(model->scale, model->shift, 0);
   for (int known = 0; known < 2; known++)
-    check_line(model->context_line[known].scale, model->context_line[known].shift,
-               model->context_line[known].weight);
+    for (int voice = 0; voice < 2; voice++)
+      check_line(model->line[known].scale, model->line[known].shift,
+                 voice ? model->line[known].forest : model->line[known].context);
   demand(model->calibration[0] >= 0 && isfinite(model->calibration[1]));
   demand(model->golden_count > 0 && model->golden_scores);
   for (size_t i = 0; i < model->golden_count; i++)

@@ -138,6 +138,7 @@ support.with_folder(function(folder)
     family:set_golden { { "ka lo", "mi" } }
     family:prepare()
     assert(family:save(folder .. "/family.qe"))
+    support.packs_again(qe, folder .. "/family.qe")
     local opened = assert(qe.open(folder .. "/family.qe"))
     local one, other = evaluate.scores(member, dev), evaluate.scores(opened, dev)
     for i in ipairs(one) do equal(other[i], one[i]) end

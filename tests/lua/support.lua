@@ -42,6 +42,14 @@ function support.refused(text, value, problem)
   end
 end
 
+--- Expects that an archive's members, unpacked beside it and packed again, are the same bytes.
+function support.packs_again(qe, path)
+  local folder, again = path .. ".unpacked", path .. ".again"
+  assert(qe.unpack(path, folder))
+  assert(qe.pack(folder, again))
+  support.equal(support.read(again) == support.read(path), true, path .. " packed again")
+end
+
 --- Calls `body` with a fresh folder and removes it afterwards.
 function support.with_folder(body)
   local folder = os.tmpname()
