@@ -6,8 +6,9 @@
 -- PAIR.qe with its card and licence. Per pair: word vectors from the encoder (WORK/vectors.PAIR.qe, two minutes on two
 -- cores), then an aligned student, distilled from the human scores and from what teachers that have not seen a row say
 -- of it (outputs/, made by teachers.lua; elsewhere: OUTPUTS=DIR in the environment). The decoder's log-probabilities
--- are hidden from it in a share of the rows, so that one archive judges with and without them. Where
--- DATA has the pair's post-edits, its lexicon is counted on them, too, and words are learned from their tags.
+-- are hidden from it in a share of the rows, so that one archive judges with and without them. Boosted trees have a say
+-- in its score. Where DATA has the pair's post-edits, its lexicon is counted on them, too, and words are learned from
+-- their tags.
 -- WORK/students.tsv: Pearson on dev and test20 without and with log-probabilities, Spearman, worst decile found.
 -- EPOCHS=N: fewer, to try it out.
 local here = arg[0]:match "^(.*)/[^/]*$" or "."
@@ -30,9 +31,9 @@ local WIDTH = queue.width(work .. "/encoder.qe")
 local CARD = [[
 # %s: quality of machine translation from %s
 
-An aligned student of %d kB: cross attention over a lexicon, n-gram counts and word vectors, no recurrence. It gives a
-z-score (higher is better) for a source and its translation%s. The decoder's log-probabilities of the translation's
-tokens make it better where there are any.
+An aligned student of %d kB: cross attention over a lexicon, n-gram counts and word vectors, no recurrence; boosted
+trees over what can be counted of a pair have a say in its score. It gives a z-score (higher is better) for a source and
+its translation%s. The decoder's log-probabilities of the translation's tokens make it better where there are any.
 
 **Data.** MLQE-PE (%s, CC0-1.0): direct assessments, 7000 rows to train on, 1000 to stop and calibrate by; post-edits,
 for the lexicon and the tags of words. **Teachers.** multilingual-e5-small (MIT licence, see LICENSE), fine-tuned on all

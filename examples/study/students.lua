@@ -12,7 +12,7 @@ for i, pair in ipairs { "ro-en", "et-en", "ne-en", "si-en", "ru-en", "en-de", "e
               teachers = { encoder = ("./examples/mlqe/outputs/%s.train.tsv.gz"):format(pair) } }
 end
 
--- As in models/, but without log-probabilities and tags of words.
+-- As in models/, but without log-probabilities, trees and tags of words.
 local function aligned(taught)
   return function(set)
     local options = student.options(set.name)
