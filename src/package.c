@@ -31,54 +31,52 @@ static int member_failed(qe_model *model, const qe_archive *archive) {
   return error_set(&model->error, QE_MEMORY, "%s", qe_archive_error(archive));
 }
 
-static int add_weights(qe_model *model, qe_archive *archive) {
-  char *bytes;
-  size_t size;
-  if (weights_write(model->params, model->storage, &bytes, &size, &model->error) != QE_OK)
-    return model->error.status;
-  int status = qe_archive_add(archive, "weights.bin", bytes, size);
-  memory_free(bytes);
-  return status == QE_OK ? QE_OK : member_failed(model, archive);
-}
-
-static int add_vocabulary(qe_model *model, qe_archive *archive, int side) {
-  char *bytes;
-  size_t size;
-  const struct vocabulary *vocabulary = &model->vocabulary[side];
-  const char *name = vocabulary_member(vocabulary->kind, side);
-  if (!name)
-    return QE_OK;
-  int status = vocabulary->kind == VOCABULARY_PIECES ? unigram_write(vocabulary_unigram(vocabulary), &bytes, &size)
-                                                     : vocabulary_write(vocabulary, &bytes, &size);
+/* What was written for a member, which is freed; `status` says whether it could be. */
+static int add_written(qe_model *model, qe_archive *archive, const char *name, int status, char *bytes,
+                       size_t size) {
   if (status != QE_OK)
-    return error_memory(&model->error);
+    return model->error.status != QE_OK ? model->error.status : error_memory(&model->error);
   status = qe_archive_add(archive, name, bytes, size);
   memory_free(bytes);
   return status == QE_OK ? QE_OK : member_failed(model, archive);
 }
 
+static int add_weights(qe_model *model, qe_archive *archive) {
+  char *bytes = NULL;
+  size_t size = 0;
+  const int status = weights_write(model->params, model->storage, &bytes, &size, &model->error);
+  return add_written(model, archive, "weights.bin", status, bytes, size);
+}
+
+static int add_vocabulary(qe_model *model, qe_archive *archive, int side) {
+  char *bytes = NULL;
+  size_t size = 0;
+  const struct vocabulary *vocabulary = &model->vocabulary[side];
+  const char *name = vocabulary_member(vocabulary->kind, side);
+  if (!name)
+    return QE_OK;
+  const int status = vocabulary->kind == VOCABULARY_PIECES
+                         ? unigram_write(vocabulary_unigram(vocabulary), &bytes, &size)
+                         : vocabulary_write(vocabulary, &bytes, &size);
+  return add_written(model, archive, name, status, bytes, size);
+}
+
 static int add_evidence(qe_model *model, qe_archive *archive) {
-  char *bytes;
-  size_t size;
+  char *bytes = NULL;
+  size_t size = 0;
   if (!model->evidence)
     return QE_OK;
-  if (evidence_write(model->evidence, &bytes, &size) != QE_OK)
-    return error_memory(&model->error);
-  int status = qe_archive_add(archive, EVIDENCE_MEMBER, bytes, size);
-  memory_free(bytes);
-  return status == QE_OK ? QE_OK : member_failed(model, archive);
+  const int status = evidence_write(model->evidence, &bytes, &size);
+  return add_written(model, archive, EVIDENCE_MEMBER, status, bytes, size);
 }
 
 static int add_forests(qe_model *model, qe_archive *archive) {
-  char *bytes;
-  size_t size;
+  char *bytes = NULL;
+  size_t size = 0;
   if (!model->forests)
     return QE_OK;
-  if (forests_write(model->forests, &bytes, &size) != QE_OK)
-    return error_memory(&model->error);
-  int status = qe_archive_add(archive, FOREST_MEMBER, bytes, size);
-  memory_free(bytes);
-  return status == QE_OK ? QE_OK : member_failed(model, archive);
+  const int status = forests_write(model->forests, &bytes, &size);
+  return add_written(model, archive, FOREST_MEMBER, status, bytes, size);
 }
 
 static int pack(qe_model *model, qe_archive *archive);
