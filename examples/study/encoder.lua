@@ -63,7 +63,7 @@ end
 local HALF, STATES, ESTONIAN = { alpha = 0.5 }, { state_epochs = 2 }, { "et-en" }
 local ENCODER, TWO, THREE = { "encoder" }, { "encoder", "decoder" }, { "encoder", "xlmr", "decoder" }
 return {
-  seeds = 10,
+  seeds = 5,
   options = { epochs = 8, evaluations = 2, patience = 4 },
   data = data,
   teachers = teachers,
