@@ -58,10 +58,10 @@ end
 -- @param numbers of the rows that count
 local function line_of(own, columns, gold, numbers)
   local all, chosen, names = { own }, { 1 }, {}
-  for k, name in ipairs(NAMES) do
+  for _, name in ipairs(NAMES) do
     if columns[name] then
       all[#all + 1] = columns[name]
-      chosen[#chosen + 1], names[#all] = #all, NAMES[k]
+      chosen[#chosen + 1], names[#all] = #all, name
     end
   end
   all[#all + 1] = gold
