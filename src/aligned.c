@@ -203,20 +203,13 @@ static qe_real *copy_reals(qe_real *to, const float *from, size_t count) {
   return to + count;
 }
 
-struct reading {
-  struct words words[2];
-  struct evidence_pair pair;
-};
-
-static int read_row(const struct shard *shard, size_t row, struct reading *reading) {
+static int read_row(const struct shard *shard, size_t row, struct evidence_reading *reading) {
   const qe_pair pair = qe_dataset_pair(shard->data, shard->rows[row]);
-  const int status = evidence_split(reading->words, &pair, shard->model->configuration.max_tokens);
-  return status == QE_OK ? evidence_read(shard->model->evidence, &pair, reading->words, true, &reading->pair)
-                         : status;
+  return evidence_read_training(shard->model->evidence, &pair, shard->model->configuration.max_tokens, reading);
 }
 
 static bool read_rows(const struct shard *shard, struct gathered g) {
-  struct reading reading = { 0 };
+  struct evidence_reading reading = { 0 };
   int status = QE_OK;
   for (size_t row = 0; status == QE_OK && row < shard->count; row++) {
     status = read_row(shard, row, &reading);
@@ -228,9 +221,7 @@ static bool read_rows(const struct shard *shard, struct gathered g) {
     g.prior = copy_reals(g.prior, reading.pair.prior, reading.pair.count[0] * reading.pair.count[1]);
     g.features = copy_reals(g.features, reading.pair.features, EVIDENCE_FEATURES);
   }
-  words_free(&reading.words[0]);
-  words_free(&reading.words[1]);
-  evidence_pair_free(&reading.pair);
+  evidence_reading_free(&reading);
   if (status != QE_OK)
     error_memory(tape_error(shard->tape));
   return status == QE_OK;

@@ -346,6 +346,18 @@ void evidence_pair_free(struct evidence_pair *pair) {
   *pair = (struct evidence_pair){ 0 };
 }
 
+int evidence_read_training(const struct evidence *evidence, const qe_pair *pair, size_t max_tokens,
+                           struct evidence_reading *reading) {
+  const int status = evidence_split(reading->words, pair, max_tokens);
+  return status == QE_OK ? evidence_read(evidence, pair, reading->words, true, &reading->pair) : status;
+}
+
+void evidence_reading_free(struct evidence_reading *reading) {
+  words_free(&reading->words[0]);
+  words_free(&reading->words[1]);
+  evidence_pair_free(&reading->pair);
+}
+
 /* ---- life ---- */
 
 struct evidence *evidence_hold(struct evidence *evidence) {

@@ -50,6 +50,16 @@ int evidence_read(const struct evidence *evidence, const qe_pair *pair, const st
                   struct evidence_pair *result);
 void evidence_pair_free(struct evidence_pair *pair);
 
+/* A pair's words and what is known of them; begins as zeros. */
+struct evidence_reading {
+  struct words words[2];
+  struct evidence_pair pair;
+};
+/* As training reads it. QE_OK or QE_MEMORY. */
+int evidence_read_training(const struct evidence *evidence, const qe_pair *pair, size_t max_tokens,
+                           struct evidence_reading *reading);
+void evidence_reading_free(struct evidence_reading *reading);
+
 /* ---- between evidence.c and evidence_count.c ---- */
 
 /* Steps of probabilities, counts and rates that four bits hold; 0: nothing. */

@@ -7,23 +7,11 @@
 
 #include <math.h>
 
-struct reading {
-  struct words words[2];
-  struct evidence_pair evidence;
-};
-
-static void reading_free(struct reading *reading) {
-  words_free(&reading->words[0]);
-  words_free(&reading->words[1]);
-  evidence_pair_free(&reading->evidence);
-}
-
-static int read_pair(const qe_model *model, const qe_pair *pair, struct reading *reading, float *features) {
-  int status = evidence_split(reading->words, pair, model->configuration.max_tokens);
+static int read_pair(const qe_model *model, const qe_pair *pair, struct evidence_reading *reading,
+                     float *features) {
+  const int status = evidence_read_training(model->evidence, pair, model->configuration.max_tokens, reading);
   if (status == QE_OK)
-    status = evidence_read(model->evidence, pair, reading->words, true, &reading->evidence);
-  if (status == QE_OK)
-    surface_read(reading->words, &reading->evidence, pair->logprobs, pair->logprob_count, features);
+    surface_read(reading->words, &reading->pair, pair->logprobs, pair->logprob_count, features);
   return status;
 }
 
@@ -38,7 +26,7 @@ struct sample {
 /* Rows that have a value and, if asked for, log-probabilities. */
 static int sample_rows(const qe_model *model, const qe_dataset *data, const double *column, bool logprobs,
                        struct sample *sample) {
-  struct reading reading = { 0 };
+  struct evidence_reading reading = { 0 };
   const size_t rows = qe_dataset_rows(data);
   int status = QE_OK;
   sample->rows = 0;
@@ -49,7 +37,7 @@ static int sample_rows(const qe_model *model, const qe_dataset *data, const doub
     sample->values[sample->rows] = column[row];
     status = read_pair(model, &pair, &reading, sample->matrix + sample->rows++ * FOREST_FEATURES);
   }
-  reading_free(&reading);
+  evidence_reading_free(&reading);
   return status;
 }
 
@@ -101,7 +89,7 @@ int qe_model_grow(qe_model *model, const qe_dataset *data, const char *column, s
 /* ---- asking ---- */
 
 int qe_model_trees(qe_model *model, const qe_dataset *data, float *scores) {
-  struct reading reading = { 0 };
+  struct evidence_reading reading = { 0 };
   float features[FOREST_FEATURES];
   int status = QE_OK;
   error_clear(&model->error);
@@ -113,6 +101,6 @@ int qe_model_trees(qe_model *model, const qe_dataset *data, float *scores) {
     if (status == QE_OK)
       scores[row] = forests_score(model->forests, pair.logprob_count > 0, features);
   }
-  reading_free(&reading);
+  evidence_reading_free(&reading);
   return status == QE_OK ? QE_OK : error_memory(&model->error);
 }
