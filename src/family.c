@@ -1,8 +1,8 @@
 /*
 ** family.c - several aligned students, each for one language pair, that share the encoder which reads words in context for
-** them. A pair goes to the member whose texts its own are most like: the mean states of the words of both sides are
-** compared with the mean of each member's, which stand as rows of routes.source and routes.target. The member's score is
-** the family's. Nothing is learned here: members are trained alone.
+** them. Each member has a point, a row of routes.source and routes.target, and a pair goes to the one whose point is nearest
+** to the mean states of the words of both sides; the member's score is the family's. Nothing is learned here: members are
+** trained alone, points by lua/qestrel/routes.lua.
 */
 #include "family.h"
 #include "aligned.h"
@@ -256,7 +256,7 @@ static bool work_fits(const struct work *base, const struct scoring *scoring) {
          work->scoring == (const struct family_scoring *)scoring;
 }
 
-/* How far the mean state of one side's words is from each member's, added to `distance`; nothing where there are none. */
+/* How far the mean state of one side's words is from each point, added to `distance`; nothing where there are none. */
 static void add_distances(const struct family_scoring *scoring, size_t side, const struct context_words *words,
                           float *distance) {
   const size_t count = words->count[side], members = family_count(scoring->family);

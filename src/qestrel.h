@@ -821,9 +821,10 @@ QE_API int qe_model_grow(qe_model *model, const qe_dataset *data, const char *co
 /* What the trees say of the rows, in the unit of that column; scores: a number for each. */
 QE_API int qe_model_trees(qe_model *model, const qe_dataset *data, float *scores);
 /* One model of several aligned students that read words in context by the same encoder (the first's serves all), one for
-** each language pair, say. A pair is scored by the member whose texts it is most like: the mean states of its words, per
-** side, are compared with routes.source and routes.target (members x width), which the caller sets. Members are copied; the
-** archive holds them as member1.qe, member2.qe, ... beside context.qe. A family has no pass on a tape. */
+** each language pair, say. A pair is scored by one member: that for whose rows of routes.source and routes.target (members x
+** width), which the caller sets, the mean states of its words, of both sides, are the nearest point. Means of a language
+** pair's texts tell languages badly; qestrel.routes in Lua learns points from texts. Members are copied; the archive holds
+** them as member1.qe, member2.qe, ... beside context.qe. A family has no pass on a tape. */
 QE_API int qe_model_create_family(qe_model *model, qe_model *const *members, size_t count);
 QE_API qe_params *qe_model_params(qe_model *model); /* belongs to the model */
 /* A second model of the same configuration, vocabularies and values. */

@@ -9,7 +9,7 @@
 -- held-out set is trained on. The decoder's log-probabilities are hidden in half of the rows. Its four-bit weights stay
 -- as they came: what training has changed becomes thin products (qestrel.adapters), which learn for one more epoch.
 -- And for each pair an aligned student, as in students.lua, that has no embeddings but reads words in context by the
--- judge's encoder. A family of these asks the one whose texts a pair is most like.
+-- judge's encoder. A family of these asks the one to whose language pair a pair's words belong (qestrel.routes).
 -- Steps: WORK/base.encoder.qe; WORK/base.f32.qe, two hours on two cores; WORK/base.start.qe, with fewer pieces, and
 -- WORK/base.thin.qe, with adapters; WORK/base.judge.qe, 40 minutes; WORK/base.PAIR.qe, four minutes each;
 -- MODELS/base.qe. WORK/base.tsv: figures on dev and test20. EPOCHS=N, RANK=N: to try it out.
@@ -22,6 +22,7 @@ local evaluate = require "qestrel.evaluate"
 local lines = require "qestrel.lines"
 local pool = require "qestrel.pool"
 local queue = require "queue"
+local routes = require "qestrel.routes"
 local student = require "student"
 local words = require "qestrel.words"
 
@@ -40,7 +41,7 @@ local JUDGE = { form = "joint", frozen = 3, evaluations = 1, patience = 99, alph
 local TRAINED = { epochs = queue.epochs or 3, storage = "f32", route = true }
 local ADAPTED = { epochs = 1, storage = STORAGE, rate = 1e-4, head_rate = 2.0 }
 local MEMBER = { storage = STORAGE, license = LICENSE, epochs = queue.epochs }
-local TEXTS, TAGGED = 500, 300 -- of a pair, that routes and the threshold of words are fitted on
+local TEXTS, TAGGED = 1000, 300 -- of a pair, that routes and the threshold of words are fitted on
 local CARD = [[
 # base: quality of machine translation, %s
 
@@ -140,35 +141,20 @@ local function train_member(pair)
   end
 end
 
--- The mean states of the words of a pair's texts, per side.
-local function route(member, pair)
+-- Texts that routes are learned from.
+local function texts_of(pair)
   local rows <close> = assert(evaluate.read(data .. "/" .. pair, "train"))
-  local sample <close> = qe.dataset()
-  for row = 1, math.min(TEXTS, rows:rows()) do sample:append(rows:pair(row)) end
-  local sums = { source = {}, target = {} }
-  evaluate.passes(member, sample, nil, function(pass)
-    for side, sum in pairs(sums) do
-      local read = pass:tap(side .. ".read")
-      for i, value in ipairs(read:sum("rows"):values()) do sum[i] = (sum[i] or 0.0) + value end
-      sum.count = (sum.count or 0) + read:rows()
-    end
-  end)
-  for _, sum in pairs(sums) do
-    for i = 1, #sum do sum[i] = sum[i] / sum.count end
-  end
-  return sums
+  local texts = qe.dataset()
+  for row = 1, math.min(TEXTS, rows:rows()) do texts:append(rows:pair(row)) end
+  return texts
 end
 
 local function family()
-  local members, routes = {}, { source = {}, target = {} }
-  for i, pair in ipairs(PAIRS) do
-    members[i] = open(("base.%s.qe"):format(pair))
-    for side, values in pairs(route(members[i], pair)) do
-      table.move(values, 1, #values, #routes[side] + 1, routes[side])
-    end
-  end
+  local members, texts = {}, {}
+  for i, pair in ipairs(PAIRS) do members[i], texts[i] = open(("base.%s.qe"):format(pair)), texts_of(pair) end
   local model = assert(qe.family(members))
-  for side, values in pairs(routes) do model:params():set_matrix("routes." .. side, values) end
+  local share = routes.learn(model, members, texts)
+  io.stderr:write(("%.1f %% of the texts that routes were learned from go to their own student\n"):format(100 * share))
   model:round "f32"
   model:prepare()
   return model, members

@@ -4,6 +4,7 @@ package.path = (os.getenv "SOURCE_DIR" or ".") .. "/tests/lua/?.lua;" .. package
 local support = require "support"
 local qe = require "qestrel"
 local evaluate = require "qestrel.evaluate"
+local routes = require "qestrel.routes"
 local train = require "qestrel.train"
 local test, equal = support.test, support.equal
 
@@ -147,6 +148,34 @@ support.with_folder(function(folder)
     equal(values[1], values[2])
     equal(values[1] >= values[3] and values[3] == values[3], true)
     equal(select(2, pcall(qe.family, {})):find("1 to 64", 1, true) ~= nil, true)
+  end)
+  test("a family learns whose texts are whose, where their means tell little", function()
+    -- Much of one word or of the other, whoever the text belongs to; one word that says it.
+    local function texts(own, count, seed)
+      local rng, data = qe.rng(seed, "texts"), qe.dataset()
+      for _ = 1, count do
+        local noise = rng:below(2) == 0 and "ka " or "vi "
+        data:append(noise:rep(4) .. (own .. " "):rep(3), sentence(rng, 2))
+      end
+      return data
+    end
+    local members = {}
+    for i = 1, 2 do
+      trained({ context = folder .. "/judge.qe", context_layer = 1, rate = 0.01 * i }, folder .. "/member.qe")
+      members[i] = assert(qe.open(folder .. "/member.qe"))
+    end
+    local alone = { assert(qe.open(folder .. "/student.qe")), members[2]:copy() }
+    alone[2]:prepare()
+    local family = assert(qe.family(members))
+    local share = routes.learn(family, members, { texts("lo", 100, 1), texts("mi", 100, 2) })
+    equal(share > 0.95, true, ("a share of %.3f"):format(share))
+    family:prepare()
+    for i, own in ipairs { "lo", "mi" } do
+      local unseen = texts(own, 40, 2 + i)
+      local by_family, by_member, same = evaluate.scores(family, unseen), evaluate.scores(alone[i], unseen), 0
+      for k, score in ipairs(by_family) do same = same + (score == by_member[k] and 1 or 0) end
+      equal(same >= 36, true, ("%d of 40 went to member %d"):format(same, i))
+    end
   end)
 end)
 
