@@ -31,9 +31,9 @@ static int add_side(qe_model *model, const char *side, size_t rows) {
   const struct configuration *c = &model->configuration;
   const size_t embedding = c->aligned.embedding, states = c->aligned.states, comparison = c->aligned.comparison;
   if (architecture_add(model, side, "embedding", rows, embedding, !aligned_in_context(c)) != QE_OK ||
-      architecture_add(model, side, "mix", aligned_window(c), embedding, 0) != QE_OK ||
-      architecture_add(model, side, "mix_bias", 1, embedding, 0) != QE_OK ||
-      architecture_add(model, side, "turn", embedding, embedding, 0) != QE_OK ||
+      (aligned_moves(c) && (architecture_add(model, side, "mix", aligned_window(c), embedding, 0) != QE_OK ||
+                            architecture_add(model, side, "mix_bias", 1, embedding, 0) != QE_OK ||
+                            architecture_add(model, side, "turn", embedding, embedding, 0) != QE_OK)) ||
       architecture_add(model, side, "state", aligned_state_inputs(c), states, 0) != QE_OK ||
       architecture_add(model, side, "state_bias", 1, states, 0) != QE_OK ||
       architecture_add(model, side, "compare", aligned_compare_inputs(c), comparison, 0) != QE_OK ||
@@ -75,21 +75,21 @@ static void start(qe_model *model, qe_rng *rng) {
   static const double embedding_sd = 0.1, gain_prior = 6, gain_cosine = 2;
   const struct configuration *c = &model->configuration;
   for (size_t side = 0; side < 2; side++) {
-    const size_t first = side * SIDE_MATRICES;
-    qe_params_normal(model->params, first + EMBEDDING, embedding_sd, rng);
-    for (size_t i = MIX; i <= MIX_BIAS; i++)
-      start_linear(model, first + i, aligned_window(c), rng);
+    qe_params_normal(model->params, aligned_matrix(c, side, EMBEDDING), embedding_sd, rng);
+    for (size_t i = MIX; i <= MIX_BIAS && aligned_moves(c); i++)
+      start_linear(model, aligned_matrix(c, side, i), aligned_window(c), rng);
     for (size_t i = STATE; i <= STATE_BIAS; i++)
-      start_linear(model, first + i, aligned_state_inputs(c), rng);
+      start_linear(model, aligned_matrix(c, side, i), aligned_state_inputs(c), rng);
     for (size_t i = COMPARE; i <= COMPARE_BIAS; i++)
-      start_linear(model, first + i, aligned_compare_inputs(c), rng);
-    start_linear(model, first + POOL, c->aligned.comparison, rng);
+      start_linear(model, aligned_matrix(c, side, i), aligned_compare_inputs(c), rng);
+    start_linear(model, aligned_matrix(c, side, POOL), c->aligned.comparison, rng);
   }
-  start_linear(model, QUERY, c->aligned.states, rng);
-  qe_params_matrix(model->params, GAIN)[GAIN_PRIOR] = (qe_real)gain_prior;
-  qe_params_matrix(model->params, GAIN)[GAIN_COSINE] = (qe_real)gain_cosine;
-  start_linear(model, HIDDEN, aligned_pooled(c), rng);
-  start_linear(model, HIDDEN_BIAS, aligned_pooled(c), rng);
+  start_linear(model, aligned_pair_matrix(c, QUERY), c->aligned.states, rng);
+  qe_real *gain = qe_params_matrix(model->params, aligned_pair_matrix(c, GAIN));
+  gain[GAIN_PRIOR] = (qe_real)gain_prior;
+  gain[GAIN_COSINE] = (qe_real)gain_cosine;
+  start_linear(model, aligned_pair_matrix(c, HIDDEN), aligned_pooled(c), rng);
+  start_linear(model, aligned_pair_matrix(c, HIDDEN_BIAS), aligned_pooled(c), rng);
   head_start(model, rng);
   if (c->aligned.words)
     start_linear(model, words_weight(model), c->aligned.comparison, rng);
@@ -97,7 +97,7 @@ static void start(qe_model *model, qe_rng *rng) {
 
 static size_t least_cells(const struct configuration *c) {
   return (aligned_embedding_rows(c, 0) + aligned_embedding_rows(c, 1)) * c->aligned.embedding +
-         2 * (aligned_window(c) + c->aligned.embedding) * c->aligned.embedding +
+         (aligned_moves(c) ? 2 * (aligned_window(c) + c->aligned.embedding) * c->aligned.embedding : 0) +
          2 * (aligned_state_inputs(c) * c->aligned.states + aligned_compare_inputs(c) * c->aligned.comparison) +
          c->aligned.states * c->aligned.states + aligned_pooled(c) * c->aligned.hidden;
 }
@@ -297,6 +297,14 @@ static qe_tensor parameter(const struct shard *shard, size_t number) {
   return qe_param(shard->tape, shard->model->params, number);
 }
 
+static size_t of_side(const struct shard *shard, size_t side, size_t matrix) {
+  return aligned_matrix(&shard->model->configuration, side, matrix);
+}
+
+static size_t of_pair(const struct shard *shard, size_t matrix) {
+  return aligned_pair_matrix(&shard->model->configuration, matrix);
+}
+
 static qe_tensor dropped(struct shard *shard, qe_tensor x) {
   return qe_dropout(x, shard->model->configuration.dropout, shard->drops ? &shard->dropout : NULL);
 }
@@ -315,18 +323,20 @@ struct sides {
 /* Words moved by their neighbours. */
 static qe_tensor move(const struct shard *shard, size_t side, qe_tensor x, qe_segments words) {
   const size_t window = shard->model->configuration.aligned.window;
+  if (window == 0)
+    return x;
   const qe_tensor around = qe_window(x, words, window, window);
-  return qe_add(x, qe_matmul(linear(shard, &around, 1, side * SIDE_MATRICES + MIX),
-                             parameter(shard, side * SIDE_MATRICES + TURN), QE_NN));
+  return qe_add(x, qe_matmul(linear(shard, &around, 1, of_side(shard, side, MIX)),
+                             parameter(shard, of_side(shard, side, TURN)), QE_NN));
 }
 
 /* Of one side, as a leaf: what the encoder made of its words. */
 static qe_tensor embedded(const struct shard *shard, size_t side) {
   if (!aligned_in_context(&shard->model->configuration) || shard->given[side].tape)
-    return words_embed(shard, side, side * SIDE_MATRICES + EMBEDDING);
+    return words_embed(shard, side, of_side(shard, side, EMBEDDING));
   char name[MOST_TAP_NAME];
   snprintf(name, sizeof name, "%s.center", side_names[side]);
-  return qe_add(qe_matmul(shard->taps[TAP_READ + side], parameter(shard, side * SIDE_MATRICES + EMBEDDING), QE_NN),
+  return qe_add(qe_matmul(shard->taps[TAP_READ + side], parameter(shard, of_side(shard, side, EMBEDDING)), QE_NN),
                 parameter(shard, (size_t)qe_params_find(shard->model->params, name)));
 }
 
@@ -343,7 +353,7 @@ static void make_states(struct shard *shard, struct sides *s, const struct found
                                                                       s->words[side], s->words[1 - side]) };
     s->channels[side] = qe_beside(known, 2);
     const qe_tensor parts[2] = { dropped(shard, taps[TAP_CONTEXT]), s->channels[side] };
-    taps[TAP_STATES] = linear(shard, parts, 2, side * SIDE_MATRICES + STATE);
+    taps[TAP_STATES] = linear(shard, parts, 2, of_side(shard, side, STATE));
     s->states[side] = dropped(shard, taps[TAP_STATES]);
   }
 }
@@ -351,8 +361,8 @@ static void make_states(struct shard *shard, struct sides *s, const struct found
 /* Logits of every word of the translation with every one of the source. */
 static qe_tensor align(struct shard *shard, const struct sides *s, const struct found *found) {
   const double scale = 1 / sqrt((double)shard->model->configuration.aligned.states);
-  const qe_tensor gain = parameter(shard, GAIN);
-  qe_tensor query = qe_matmul(s->states[1], parameter(shard, QUERY), QE_NN);
+  const qe_tensor gain = parameter(shard, of_pair(shard, GAIN));
+  qe_tensor query = qe_matmul(s->states[1], parameter(shard, of_pair(shard, QUERY)), QE_NN);
   qe_tensor learned = qe_affine(qe_pairwise(query, s->states[0], s->words[1], s->words[0]), scale, 0);
   qe_tensor cosine = qe_pairwise(s->direction[1], s->direction[0], s->words[1], s->words[0]);
   qe_tensor prior = qe_add(qe_mul(found->prior, qe_columns(gain, GAIN_PRIOR, 1)),
@@ -364,8 +374,8 @@ static qe_tensor align(struct shard *shard, const struct sides *s, const struct 
 static void compare(struct shard *shard, const struct sides *s, size_t side, qe_tensor seen, qe_tensor *pooled) {
   const qe_tensor own = s->states[side];
   const qe_tensor parts[] = { own, seen, qe_mul(own, seen), qe_abs(qe_sub(own, seen)), s->channels[side] };
-  qe_tensor compared = linear(shard, parts, 5, side * SIDE_MATRICES + COMPARE);
-  qe_tensor logits = qe_matmul(compared, parameter(shard, side * SIDE_MATRICES + POOL), QE_NN);
+  qe_tensor compared = linear(shard, parts, 5, of_side(shard, side, COMPARE));
+  qe_tensor logits = qe_matmul(compared, parameter(shard, of_side(shard, side, POOL)), QE_NN);
   qe_tensor *taps = shard->taps + TAP_OWN + side * SIDE_TAPS;
   taps[TAP_SEEN] = seen;
   taps[TAP_COMPARED] = compared;
@@ -404,7 +414,7 @@ static void forward(struct shard *shard) {
     pooled[parts] = shard->decoder;
     parts += 2;
   }
-  head_forward(shard, dropped(shard, linear(shard, pooled, parts, HIDDEN)));
+  head_forward(shard, dropped(shard, linear(shard, pooled, parts, of_pair(shard, HIDDEN))));
 }
 
 /* ---- the entry ---- */

@@ -6,7 +6,8 @@
 #include "architecture.h"
 #include "context.h"
 
-/* Matrices in the order in which they are added: of both sides, then of the pair; then the head (head.c). */
+/* Matrices in the order in which they are added: of both sides, then of the pair; then the head (head.c). Without a
+** window nothing moves words: there are no MIX to TURN, and what follows comes sooner (aligned_matrix). */
 enum { EMBEDDING, MIX, MIX_BIAS, TURN, STATE, STATE_BIAS, COMPARE, COMPARE_BIAS, POOL, SIDE_MATRICES };
 enum { QUERY = 2 * SIDE_MATRICES, GAIN, HIDDEN, HIDDEN_BIAS };
 enum { GAIN_PRIOR, GAIN_COSINE, GAINS };
@@ -27,8 +28,19 @@ static inline size_t aligned_embedding_rows(const struct configuration *c, size_
 
 static const char *const side_names[SIDES] = { "source", "target" };
 
+static inline bool aligned_moves(const struct configuration *c) {
+  return c->aligned.window > 0;
+}
 static inline size_t aligned_window(const struct configuration *c) { /* numbers of a word and its neighbours */
   return (2 * c->aligned.window + 1) * c->aligned.embedding;
+}
+/* The numbers among a model's parameters of a side's matrix, and of one of the pair. */
+static inline size_t aligned_matrix(const struct configuration *c, size_t side, size_t matrix) {
+  const size_t missing = aligned_moves(c) ? 0 : STATE - MIX;
+  return side * (SIDE_MATRICES - missing) + matrix - (matrix >= STATE ? missing : 0);
+}
+static inline size_t aligned_pair_matrix(const struct configuration *c, size_t matrix) {
+  return aligned_matrix(c, SIDES, EMBEDDING) + matrix - QUERY;
 }
 static inline size_t aligned_state_inputs(const struct configuration *c) {
   return c->aligned.embedding + WORD_CHANNELS;
@@ -45,7 +57,7 @@ static inline size_t aligned_pooled(const struct configuration *c) {
 struct aligned_side {
   const struct vocabulary *vocabulary;
   float *embedding, *center;     /* rows x wide, as panels where words are read in context; there, one row */
-  float *mix, *mix_bias, *turn;  /* panels */
+  float *mix, *mix_bias, *turn;  /* panels; nothing without a window */
   float *state, *state_bias;     /* panels; */
   float *compare, *compare_bias; /* panels */
   float *pool;                   /* padded comparison */

@@ -6,9 +6,9 @@
 static void side_layout(const struct aligned_shape *s, struct aligned_side *side, struct room *room) {
   side->embedding = room_take(room, s->context ? s->context : side->vocabulary->rows, s->wide);
   side->center = room_take(room, s->context ? 1 : 0, s->wide);
-  side->mix = room_take(room, (2 * s->window + 1) * s->embedding, s->wide);
-  side->mix_bias = room_take(room, 1, s->wide);
-  side->turn = room_take(room, s->embedding, s->wide);
+  side->mix = room_take(room, s->window ? (2 * s->window + 1) * s->embedding : 0, s->wide);
+  side->mix_bias = room_take(room, s->window ? 1 : 0, s->wide);
+  side->turn = room_take(room, s->window ? s->embedding : 0, s->wide);
   side->state = room_take(room, s->embedding + WORD_CHANNELS, s->state_wide);
   side->state_bias = room_take(room, 1, s->state_wide);
   side->compare = room_take(room, 4 * s->states + WORD_CHANNELS, s->compare_wide);
@@ -31,12 +31,16 @@ static void layout(void *owner, struct room *room) {
   scoring->words_bias = room_take(room, 1, s->words * KERNEL_LANES);
 }
 
-static const qe_real *matrix(qe_model *model, size_t number) {
-  return qe_params_matrix(model->params, number);
+static const qe_real *of_side(qe_model *model, size_t side, size_t matrix) {
+  return qe_params_matrix(model->params, aligned_matrix(&model->configuration, side, matrix));
+}
+
+static const qe_real *of_pair(qe_model *model, size_t matrix) {
+  return qe_params_matrix(model->params, aligned_pair_matrix(&model->configuration, matrix));
 }
 
 static void fold_words(const struct aligned_shape *s, struct aligned_side *side, qe_model *model, size_t number) {
-  const qe_real *embedding = matrix(model, number * SIDE_MATRICES + EMBEDDING);
+  const qe_real *embedding = of_side(model, number, EMBEDDING);
   if (!s->context) {
     room_copy(side->embedding, s->wide, embedding, side->vocabulary->rows, s->embedding);
     return;
@@ -45,15 +49,20 @@ static void fold_words(const struct aligned_shape *s, struct aligned_side *side,
   room_copy(side->center, 0, architecture_matrix(model, side_names[number], "center"), 1, s->embedding);
 }
 
-static void fold_side(const struct aligned_shape *s, struct aligned_side *side, qe_model *model, size_t first) {
-  room_panels(side->mix, matrix(model, first + MIX), (2 * s->window + 1) * s->embedding, s->embedding);
-  room_copy(side->mix_bias, 0, matrix(model, first + MIX_BIAS), 1, s->embedding);
-  room_panels(side->turn, matrix(model, first + TURN), s->embedding, s->embedding);
-  room_panels(side->state, matrix(model, first + STATE), s->embedding + WORD_CHANNELS, s->states);
-  room_copy(side->state_bias, 0, matrix(model, first + STATE_BIAS), 1, s->states);
-  room_panels(side->compare, matrix(model, first + COMPARE), 4 * s->states + WORD_CHANNELS, s->comparison);
-  room_copy(side->compare_bias, 0, matrix(model, first + COMPARE_BIAS), 1, s->comparison);
-  room_copy(side->pool, 0, matrix(model, first + POOL), 1, s->comparison);
+static void fold_moves(const struct aligned_shape *s, struct aligned_side *side, qe_model *model, size_t number) {
+  room_panels(side->mix, of_side(model, number, MIX), (2 * s->window + 1) * s->embedding, s->embedding);
+  room_copy(side->mix_bias, 0, of_side(model, number, MIX_BIAS), 1, s->embedding);
+  room_panels(side->turn, of_side(model, number, TURN), s->embedding, s->embedding);
+}
+
+static void fold_side(const struct aligned_shape *s, struct aligned_side *side, qe_model *model, size_t number) {
+  if (s->window > 0)
+    fold_moves(s, side, model, number);
+  room_panels(side->state, of_side(model, number, STATE), s->embedding + WORD_CHANNELS, s->states);
+  room_copy(side->state_bias, 0, of_side(model, number, STATE_BIAS), 1, s->states);
+  room_panels(side->compare, of_side(model, number, COMPARE), 4 * s->states + WORD_CHANNELS, s->comparison);
+  room_copy(side->compare_bias, 0, of_side(model, number, COMPARE_BIAS), 1, s->comparison);
+  room_copy(side->pool, 0, of_side(model, number, POOL), 1, s->comparison);
 }
 
 static int fold(struct aligned_scoring *scoring, qe_model *model) {
@@ -61,12 +70,12 @@ static int fold(struct aligned_scoring *scoring, qe_model *model) {
   for (size_t side = 0; side < SIDES; side++)
     fold_words(s, &scoring->side[side], model, side);
   for (size_t side = 0; side < SIDES; side++)
-    fold_side(s, &scoring->side[side], model, side * SIDE_MATRICES);
-  room_panels(scoring->query, matrix(model, QUERY), s->states, s->states);
+    fold_side(s, &scoring->side[side], model, side);
+  room_panels(scoring->query, of_pair(model, QUERY), s->states, s->states);
   for (size_t i = 0; i < GAINS; i++)
-    scoring->gain[i] = (float)matrix(model, GAIN)[i];
-  room_panels(scoring->hidden, matrix(model, HIDDEN), s->pooled, s->hidden);
-  room_copy(scoring->hidden_bias, 0, matrix(model, HIDDEN_BIAS), 1, s->hidden);
+    scoring->gain[i] = (float)of_pair(model, GAIN)[i];
+  room_panels(scoring->hidden, of_pair(model, HIDDEN), s->pooled, s->hidden);
+  room_copy(scoring->hidden_bias, 0, of_pair(model, HIDDEN_BIAS), 1, s->hidden);
   if (s->words) {
     room_panels(scoring->words, architecture_matrix(model, "words", "weight"), s->comparison, 1);
     room_copy(scoring->words_bias, 0, architecture_matrix(model, "words", "bias"), 1, 1);

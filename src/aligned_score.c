@@ -175,9 +175,8 @@ static void rectify(float *x, size_t count) {
     x[i] = x[i] > 0.0f ? x[i] : 0.0f;
 }
 
-/* Words moved by their neighbours, into the inputs of the states; and their directions. A window is a row of `line`, which
-** overlaps with the next. */
-static void move(const struct step *step, size_t side) {
+/* What neighbours move words by, into `turned`. A window is a row of `line`, which overlaps with the next. */
+static void mix(const struct step *step, size_t side) {
   struct aligned_work *work = step->work;
   const struct aligned_shape *s = &step->scoring->shape;
   const struct aligned_side *weights = &step->scoring->side[side];
@@ -187,6 +186,17 @@ static void move(const struct step *step, size_t side) {
   rectify(work->mixed, count * s->wide);
   step->kernel->product(count, s->embedding, s->wide, work->mixed, s->wide, weights->turn, work->zeros,
                         work->turned, s->wide);
+}
+
+/* Words moved by their neighbours, into the inputs of the states; and their directions. */
+static void move(const struct step *step, size_t side) {
+  struct aligned_work *work = step->work;
+  const struct aligned_shape *s = &step->scoring->shape;
+  const size_t count = step->count[side], edge = s->window * s->embedding;
+  if (s->window > 0)
+    mix(step, side);
+  else
+    memset(work->turned, 0, count * s->wide * sizeof *work->turned);
   for (size_t i = 0; i < count; i++) {
     float *row = work->inputs[side] + i * s->state_stride, *turned = work->turned + i * s->wide;
     const float *own = work->line + edge + i * s->embedding;

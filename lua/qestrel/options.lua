@@ -34,7 +34,7 @@ options.common = {
   { "embedding", 50, "width of embeddings" },
   { "hidden", 50, "width of a GRU direction" },
   { "attention", 100, "width of the attention layer" },
-  { "window", 2, "neighbours on either side that an aligned student knows a word by" },
+  { "window", 2, "neighbours on either side that move an aligned student's words; 0: nothing does" },
   { "states", 96, "width of the states of an aligned student" },
   { "comparison", 48, "width of its comparisons" },
   { "dropout", 0.5, "share of states dropped in training" },
