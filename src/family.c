@@ -320,6 +320,7 @@ static void score_family(qe_scorer *scorer, struct work *base, size_t first, siz
 
 /* ---- word vectors ---- */
 
+/* The first member's: only vectors along the same axes can be compared, and a text alone does not say whose it is. */
 static const struct scoring *first_of(const struct scoring *base) {
   return family_member(((const struct family_scoring *)base)->family, 0)->scoring;
 }
@@ -328,12 +329,9 @@ static size_t vector_width(const struct scoring *base) {
   return aligned_vector_width(first_of(base));
 }
 
-/* By the member that reads that language; a text alone has no source. */
 static void vectors_read(const struct scoring *base, const struct kernel *kernel, const struct context_words *words,
                          float *out) {
-  const struct family_scoring *scoring = (const struct family_scoring *)base;
-  const size_t member = nearest(scoring, words);
-  aligned_vectors_read(family_member(scoring->family, member)->scoring, kernel, words, out);
+  aligned_vectors_read(first_of(base), kernel, words, out);
 }
 
 const struct architecture family_of_students = {

@@ -86,6 +86,7 @@ end
 function routes.learn(family, members, texts)
   local rows, owners, first = {}, {}, {}
   for i, member in ipairs(members) do
+    if texts[i]:rows() == 0 then error(("routes: no texts of member %d"):format(i), 0) end
     append_means(member, texts[i], rows)
     for _ = 1, texts[i]:rows() do owners[#owners + 1] = i end
   end

@@ -167,6 +167,8 @@ support.with_folder(function(folder)
     local alone = { assert(qe.open(folder .. "/student.qe")), members[2]:copy() }
     alone[2]:prepare()
     local family = assert(qe.family(members))
+    local _, problem = pcall(routes.learn, family, members, { texts("lo", 1, 1), qe.dataset() })
+    equal(problem, "routes: no texts of member 2")
     local share = routes.learn(family, members, { texts("lo", 100, 1), texts("mi", 100, 2) })
     equal(share > 0.95, true, ("a share of %.3f"):format(share))
     family:prepare()
@@ -176,6 +178,9 @@ support.with_folder(function(folder)
       for k, score in ipairs(by_family) do same = same + (score == by_member[k] and 1 or 0) end
       equal(same >= 36, true, ("%d of 40 went to member %d"):format(same, i))
     end
+    local candidates = { "mi mi ka", "lo lo vi", "su te vi" } -- compared along the axes of one member
+    local values = qe.consensus(nil, family):values(candidates)
+    for i, value in ipairs(qe.consensus(nil, alone[1]):values(candidates)) do equal(values[i], value) end
   end)
 end)
 
