@@ -47,10 +47,10 @@ local CARD = [[
 
 Two students of a multilingual encoder in %d kB, four bits a number. The encoder of %d layers and %d pieces reads both
 texts as one, with adapters of rank %d, and judges them; and it gives words in context to aligned students, one for each
-language pair, of which the one whose texts are most like the pair's adds its own judgement and that of its boosted
-trees. For filtering and evaluation, where quality counts more than speed. It gives a z-score (higher is better) for a
-source and its translation, and says which words are BAD. The decoder's log-probabilities of the translation's tokens
-make it better where there are any.
+language pair, of which the one of the pair's languages, as its words' states tell them, adds its own judgement and
+that of its boosted trees. For filtering and evaluation, where quality counts more than speed. It gives a z-score
+(higher is better) for a source and its translation, and says which words are BAD. The decoder's log-probabilities of
+the translation's tokens make it better where there are any.
 
 **Data.** MLQE-PE (CC0-1.0): direct assessments of seven language pairs, for the encoder together and without sources
 of any dev, test20 or held-out set, for the aligned students each pair's own; post-edits, for their lexicons and the
@@ -132,10 +132,11 @@ end
 local function train_member(pair)
   return function(output)
     local own = { context = work .. "/base.judge.qe", parallel = queue.post_edits(data, work, pair),
-                  tags = queue.tags(data, pair), embedding = queue.width(work .. "/base.judge.qe") }
+                  tags = queue.tags(data, pair) }
+    local options = queue.with(student.in_context(), student.shipped(pair), MEMBER, own)
+    options.embedding = queue.width(own.context, options.embedding)
     queue.train("kd", {
-      data = data .. "/" .. pair, output = output,
-      options = queue.with(student.in_context(pair), student.shipped(pair), MEMBER, own),
+      data = data .. "/" .. pair, output = output, options = options,
       teachers = { ("%s/%s.train.tsv.gz"):format(OUTPUTS, pair) },
     }):close()
   end

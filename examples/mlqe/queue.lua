@@ -68,10 +68,10 @@ function queue.import(here, e5, folder, folders, sets, minimum)
   return model
 end
 
---- Numbers of a word: 64, or as many as the encoder in an archive has.
-function queue.width(encoder)
+--- Numbers of a word: so many, or as many as the encoder in an archive has.
+function queue.width(encoder, wanted)
   local model <close> = assert(qe.open(encoder, 1 << 32))
-  return math.min(64, model:manifest().architecture.width)
+  return math.min(wanted, model:manifest().architecture.width)
 end
 
 --- The pair's post-edits beside the sources as they were published, as a file in `work`; nil where there are none.

@@ -29,11 +29,11 @@ function student.shipped(pair)
   return own
 end
 
---- Shape and training of the base student's aligned one, whose words are read in context.
-function student.in_context(pair)
-  local own = student.options(pair)
-  return { student = "aligned", window = 2, states = 128, comparison = 64, dropout = 0.4, rate = own.rate,
-           alpha = own.alpha, least_count = 2, least_link = 9, epochs = 16, patience = 99 }
+--- Shape and training of the base student's aligned one, whose words are read in context: what moves words by their
+-- neighbours would only learn the training rows by heart.
+function student.in_context()
+  return { student = "aligned", embedding = 128, window = 0, states = 128, comparison = 64, dropout = 0.3,
+           rate = 0.0012, alpha = 0.3, least_count = 2, least_link = 9, epochs = 20, patience = 99 }
 end
 
 return student

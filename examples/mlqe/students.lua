@@ -27,7 +27,7 @@ end
 local PAIRS = pool.folders(arg[4] or queue.PAIRS)
 local OUTPUTS = os.getenv "OUTPUTS" or here .. "/outputs"
 
-local WIDTH = queue.width(work .. "/encoder.qe")
+local WIDTH = queue.width(work .. "/encoder.qe", 64)
 local CARD = [[
 # %s: quality of machine translation from %s
 

@@ -14,9 +14,9 @@ end
 
 local function options(taught)
   return function(set)
-    local own = { context = WORK .. "/base.judge.qe", embedding = 64,
+    local own = { context = WORK .. "/base.judge.qe",
                   parallel = ("%s/post-edits.%s.tsv"):format(WORK, set.name) }
-    for name, value in pairs(student.in_context(set.name)) do own[name] = value end
+    for name, value in pairs(student.in_context()) do own[name] = value end
     if not taught then own.alpha = 0.0 end
     return own
   end
