@@ -371,7 +371,7 @@ static void consensus_values(const qe_model *model, double values[LIST]) {
   qe_consensus_free(consensus);
 }
 
-/* Against its definition; a family asks the member that is nearest to the text alone. */
+/* Against its definition; a family asks its first member, whichever is nearest to the text alone. */
 static void test_consensus(void **state) {
   struct fixture f;
   struct directions directions[LIST];
@@ -379,7 +379,7 @@ static void test_consensus(void **state) {
   qe_model *model = qe_model_new();
   (void)state;
   fixture_make(&f);
-  qe_model *second = student(f.train, f.encoder, 2), *const members[] = { second, f.student };
+  qe_model *second = student(f.train, f.encoder, 2), *const members[] = { f.student, second };
   assert_int_equal(qe_model_prepare(f.student), QE_OK);
   directions_of(f.student, directions);
   consensus_values(f.student, values);
