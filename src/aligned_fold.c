@@ -6,9 +6,11 @@
 static void side_layout(const struct aligned_shape *s, struct aligned_side *side, struct room *room) {
   side->embedding = room_take(room, s->context ? s->context : side->vocabulary->rows, s->wide);
   side->center = room_take(room, s->context ? 1 : 0, s->wide);
-  side->mix = room_take(room, s->window ? (2 * s->window + 1) * s->embedding : 0, s->wide);
-  side->mix_bias = room_take(room, s->window ? 1 : 0, s->wide);
-  side->turn = room_take(room, s->window ? s->embedding : 0, s->wide);
+  if (s->window > 0) {
+    side->mix = room_take(room, (2 * s->window + 1) * s->embedding, s->wide);
+    side->mix_bias = room_take(room, 1, s->wide);
+    side->turn = room_take(room, s->embedding, s->wide);
+  }
   side->state = room_take(room, s->embedding + WORD_CHANNELS, s->state_wide);
   side->state_bias = room_take(room, 1, s->state_wide);
   side->compare = room_take(room, 4 * s->states + WORD_CHANNELS, s->compare_wide);

@@ -149,6 +149,7 @@ support.with_folder(function(folder)
     equal(values[1] >= values[3] and values[3] == values[3], true)
     equal(select(2, pcall(qe.family, {})):find("1 to 64", 1, true) ~= nil, true)
   end)
+
   test("a family learns whose texts are whose, where their means tell little", function()
     -- Much of one word or of the other, whoever the text belongs to; one word that says it.
     local function texts(own, count, seed)
