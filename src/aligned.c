@@ -27,10 +27,13 @@ enum { TAP_ALIGNMENT = TAP_OWN + 2 * SIDE_TAPS, TAP_WORDS, TAP_READ };
 
 /* ---- parameters ---- */
 
-static int add_side(qe_model *model, const char *side, size_t rows) {
+static int add_side(qe_model *model, size_t number) {
   const struct configuration *c = &model->configuration;
+  const char *side = side_names[number];
   const size_t embedding = c->aligned.embedding, states = c->aligned.states, comparison = c->aligned.comparison;
-  if (architecture_add(model, side, "embedding", rows, embedding, !aligned_in_context(c)) != QE_OK ||
+  if ((aligned_has_embedding(c, number) &&
+       architecture_add(model, side, "embedding", aligned_embedding_rows(c, number), embedding,
+                        !aligned_in_context(c)) != QE_OK) ||
       (aligned_moves(c) && (architecture_add(model, side, "mix", aligned_window(c), embedding, 0) != QE_OK ||
                             architecture_add(model, side, "mix_bias", 1, embedding, 0) != QE_OK ||
                             architecture_add(model, side, "turn", embedding, embedding, 0) != QE_OK)) ||
@@ -45,8 +48,7 @@ static int add_side(qe_model *model, const char *side, size_t rows) {
 static int parameters(qe_model *model) {
   const struct configuration *c = &model->configuration;
   const size_t states = c->aligned.states, hidden = c->aligned.hidden;
-  if (add_side(model, "source", aligned_embedding_rows(c, 0)) != QE_OK ||
-      add_side(model, "target", aligned_embedding_rows(c, 1)) != QE_OK ||
+  if (add_side(model, QE_SOURCE) != QE_OK || add_side(model, QE_TARGET) != QE_OK ||
       architecture_add(model, "alignment", "query", states, states, 0) != QE_OK ||
       architecture_add(model, "alignment", "gain", 1, GAINS, 0) != QE_OK ||
       architecture_add(model, "hidden", "weight", aligned_pooled(c), hidden, 0) != QE_OK ||
@@ -75,7 +77,8 @@ static void start(qe_model *model, qe_rng *rng) {
   static const double embedding_sd = 0.1, gain_prior = 6, gain_cosine = 2;
   const struct configuration *c = &model->configuration;
   for (size_t side = 0; side < 2; side++) {
-    qe_params_normal(model->params, aligned_matrix(c, side, EMBEDDING), embedding_sd, rng);
+    if (aligned_has_embedding(c, side))
+      qe_params_normal(model->params, aligned_matrix(c, side, EMBEDDING), embedding_sd, rng);
     for (size_t i = MIX; i <= MIX_BIAS && aligned_moves(c); i++)
       start_linear(model, aligned_matrix(c, side, i), aligned_window(c), rng);
     for (size_t i = STATE; i <= STATE_BIAS; i++)
@@ -96,7 +99,8 @@ static void start(qe_model *model, qe_rng *rng) {
 }
 
 static size_t least_cells(const struct configuration *c) {
-  return (aligned_embedding_rows(c, 0) + aligned_embedding_rows(c, 1)) * c->aligned.embedding +
+  const size_t targets = aligned_has_embedding(c, QE_TARGET) ? aligned_embedding_rows(c, QE_TARGET) : 0;
+  return (aligned_embedding_rows(c, QE_SOURCE) + targets) * c->aligned.embedding +
          (aligned_moves(c) ? 2 * (aligned_window(c) + c->aligned.embedding) * c->aligned.embedding : 0) +
          2 * (aligned_state_inputs(c) * c->aligned.states + aligned_compare_inputs(c) * c->aligned.comparison) +
          c->aligned.states * c->aligned.states + aligned_pooled(c) * c->aligned.hidden;

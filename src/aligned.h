@@ -7,7 +7,8 @@
 #include "context.h"
 
 /* Matrices in the order in which they are added: of both sides, then of the pair; then the head (head.c). Without a
-** window nothing moves words: there are no MIX to TURN, and what follows comes sooner (aligned_matrix). */
+** window nothing moves words: there are no MIX to TURN; words in context are turned by one EMBEDDING on both sides. What
+** follows comes sooner (aligned_matrix). */
 enum { EMBEDDING, MIX, MIX_BIAS, TURN, STATE, STATE_BIAS, COMPARE, COMPARE_BIAS, POOL, SIDE_MATRICES };
 enum { QUERY = 2 * SIDE_MATRICES, GAIN, HIDDEN, HIDDEN_BIAS };
 enum { GAIN_PRIOR, GAIN_COSINE, GAINS };
@@ -21,6 +22,9 @@ enum { ALIGNED_WIDEST = 1024 };      /* embedding */
 /* Words have no embeddings of their own but states of an encoder, turned by EMBEDDING and moved by a center. */
 static inline bool aligned_in_context(const struct configuration *c) {
   return c->aligned.context_layer > 0;
+}
+static inline bool aligned_has_embedding(const struct configuration *c, size_t side) { /* of its own */
+  return side == QE_SOURCE || !aligned_in_context(c);
 }
 static inline size_t aligned_embedding_rows(const struct configuration *c, size_t side) {
   return aligned_in_context(c) ? c->aligned.context_width : c->vocabulary[side].rows;
@@ -36,8 +40,10 @@ static inline size_t aligned_window(const struct configuration *c) { /* numbers 
 }
 /* The numbers among a model's parameters of a side's matrix, and of one of the pair. */
 static inline size_t aligned_matrix(const struct configuration *c, size_t side, size_t matrix) {
-  const size_t missing = aligned_moves(c) ? 0 : STATE - MIX;
-  return side * (SIDE_MATRICES - missing) + matrix - (matrix >= STATE ? missing : 0);
+  const size_t missing = aligned_moves(c) ? 0 : STATE - MIX, before = side * (SIDE_MATRICES - missing);
+  if (matrix == EMBEDDING && side == QE_TARGET && !aligned_has_embedding(c, side))
+    return EMBEDDING;
+  return before + matrix - (matrix >= STATE ? missing : 0) - (side > QE_SOURCE && !aligned_has_embedding(c, side));
 }
 static inline size_t aligned_pair_matrix(const struct configuration *c, size_t matrix) {
   return aligned_matrix(c, SIDES, EMBEDDING) + matrix - QUERY;

@@ -148,9 +148,11 @@ struct layout_entry {
   char *name;
   size_t rows, cols, offset;
   bool sparse;
+  size_t coarse; /* of a sparse one, the last rows that int4.h keeps in two bits */
 };
 struct layout; /* entries and total size; shared and counted by params and blocks */
 const struct layout_entry *params_entry(const qe_params *params, size_t number);
+void params_coarsen(qe_params *params, size_t number, size_t rows); /* before there are blocks like it */
 /* Takes note of rows that somebody wrote into the gradient block without a tape. */
 void params_settle(qe_params *params);
 /* Rows of a sparse matrix touched in lane 0 since the gradient was cleared, in order of first touch; call

@@ -46,6 +46,7 @@ static int add_embeddings(qe_model *model) {
       architecture_add(model, "embeddings", "gain", 1, width, 0) != QE_OK ||
       architecture_add(model, "embeddings", "bias", 1, width, 0) != QE_OK)
     return model->error.status;
+  params_coarsen(model->params, WORD, c->encoder.rare);
   return QE_OK;
 }
 
@@ -188,15 +189,16 @@ static void start(qe_model *model, qe_rng *rng) {
 
 static size_t least_cells(const struct configuration *c) {
   const size_t width = c->encoder.width; /* bounded, as is all else, so that nothing here overflows */
-  return (c->vocabulary[0].rows + c->encoder.positions) * width +
-         c->encoder.layers * width * (4 * width + 2 * c->encoder.inner);
+  const size_t words = c->vocabulary[0].rows - c->encoder.rare / 2; /* a coarse row takes half of the room */
+  return (words + c->encoder.positions) * width + c->encoder.layers * width * (4 * width + 2 * c->encoder.inner);
 }
 
 /* ---- configuration ---- */
 
-static const char *const keys[] = { "width",          "layers", "heads",           "inner",     "positions",
-                                    "first_position", "types",  "epsilon",         "alignment", "joint",
-                                    "prefix",         "pieces", "decoder_dropout", "rank",      NULL };
+static const char *const keys[] = { "width",           "layers",         "heads",  "inner",
+                                    "positions",       "first_position", "types",  "epsilon",
+                                    "alignment",       "joint",          "prefix", "pieces",
+                                    "decoder_dropout", "rank",           "rare",   NULL };
 
 static int parse_alignment(struct configuration *c, const json_t *list, struct error *error) {
   size_t i;
@@ -257,10 +259,13 @@ static int parse(struct configuration *c, const json_t *object, struct error *er
       configuration_size(object, "first_position", 0, 16, &c->encoder.first_position, error) != QE_OK ||
       configuration_size(object, "types", 1, 16, &c->encoder.types, error) != QE_OK ||
       configuration_size(object, "rank", 0, ENCODER_MOST_RANK, &c->encoder.rank, error) != QE_OK ||
+      configuration_size(object, "rare", 0, 1u << 24, &c->encoder.rare, error) != QE_OK ||
       configuration_size(object, "pieces", 4, 1u << 24, &pieces, error) != QE_OK)
     return error->status;
   if (pieces == 0)
     return error_set(error, QE_FORMAT, "architecture: no \"pieces\": an encoder has a row for each");
+  if (c->encoder.rare > pieces)
+    return error_set(error, QE_FORMAT, "architecture: %zu rare pieces of %zu", c->encoder.rare, pieces);
   if (c->encoder.width % c->encoder.heads != 0)
     return error_set(error, QE_FORMAT, "architecture: width %zu cannot be split over %zu heads", c->encoder.width,
                      c->encoder.heads);
@@ -288,6 +293,8 @@ static int dump(const struct configuration *c, json_t *object) {
   int failed = 0;
   for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
     failed |= json_object_set_new(object, sizes[i].key, json_integer((json_int_t)sizes[i].value));
+  if (c->encoder.rare > 0)
+    failed |= json_object_set_new(object, "rare", json_integer((json_int_t)c->encoder.rare));
   if (c->encoder.rank > 0)
     failed |= json_object_set_new(object, "rank", json_integer((json_int_t)c->encoder.rank));
   return failed | json_object_set_new(object, "epsilon", json_real(c->encoder.epsilon)) |

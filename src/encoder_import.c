@@ -20,8 +20,11 @@ struct importing {
   size_t weights_size;
   struct safetensors tensors;
   struct unigram unigram;
-  bool *kept;         /* pieces, NULL: all */
+  uint32_t *uses;     /* of each piece by the corpus; NULL: there is none, and all are kept */
+  uint32_t *order;    /* the pieces that are kept, the rare ones last */
+  size_t kept, rare;  /* how many, and of them rare */
   size_t minimum;     /* times that a piece of more than one character was seen, to be kept */
+  size_t fine;        /* times that a piece was seen, not to be rare */
   const char *prefix; /* of the tensors' names */
   size_t rows;        /* of the file's word table */
 };
@@ -141,52 +144,76 @@ static bool one_character(qe_text piece) {
   return starts == 1;
 }
 
+static bool is_special(const struct importing *import, size_t piece) {
+  return import->unigram.special[piece] != 0;
+}
+
+/* Pieces that are used so often, characters and special ones; others are used no more. */
+static void list_frequent(struct importing *import) {
+  for (size_t i = 0; i < import->unigram.count; i++)
+    if (is_special(import, i) || import->uses[i] >= import->minimum ||
+        one_character(unigram_piece(&import->unigram, i)))
+      import->order[import->kept++] = (uint32_t)i;
+    else
+      import->uses[i] = 0;
+}
+
 /* What takes the place of the rare pieces shows when the texts are cut again without them: any character may. */
-static int mark_replacements(struct importing *import, const qe_dataset *corpus) {
+static int count_again(struct importing *import, const qe_dataset *corpus) {
   struct unigram pruned = { 0 };
-  if (unigram_prune(&pruned, &import->unigram, import->kept, &import->model->error) != QE_OK)
+  if (unigram_prune(&pruned, &import->unigram, import->order, import->kept, &import->model->error) != QE_OK)
     return import->model->error.status;
   uint32_t *count = count_pieces(&pruned, corpus);
-  for (size_t i = 0, number = 0; count && i < import->unigram.count; i++)
-    if (import->kept[i] || import->unigram.special[i])
-      import->kept[i] = count[number++] > 0;
+  for (size_t i = 0; count && i < import->kept; i++)
+    import->uses[import->order[i]] = count[i];
   memory_free(count);
   unigram_free(&pruned);
   return count ? QE_OK : error_memory(&import->model->error);
 }
 
-static int mark_used(struct importing *import, const qe_dataset *corpus) {
-  const struct unigram *unigram = &import->unigram;
-  uint32_t *count = count_pieces(unigram, corpus);
-  import->kept = count ? memory_new(unigram->count, sizeof *import->kept) : NULL;
-  for (size_t i = 0; import->kept && i < unigram->count; i++)
-    import->kept[i] =
-        count[i] >= import->minimum || (import->minimum > 1 && one_character(unigram_piece(unigram, i)));
-  memory_free(count);
-  if (!import->kept)
+static int count_uses(struct importing *import, const qe_dataset *corpus) {
+  import->uses = count_pieces(&import->unigram, corpus);
+  import->order = memory_new(import->unigram.count, sizeof *import->order);
+  if (!import->uses || !import->order)
     return error_memory(&import->model->error);
-  return import->minimum > 1 ? mark_replacements(import, corpus) : QE_OK;
+  if (import->minimum == 1)
+    return QE_OK;
+  list_frequent(import);
+  return count_again(import, corpus);
 }
 
-static int mark_prefix(struct importing *import, const char *prefix, size_t *pieces) {
+/* Those of the prefix are used by every text. */
+static int count_prefix(struct importing *import, const char *prefix, size_t *pieces) {
   struct unigram_work work = { 0 };
   int status = unigram_encode(&import->unigram, &work, qe_string(prefix), SIZE_MAX);
-  for (size_t i = 0; status == QE_OK && import->kept && i < work.count; i++)
-    import->kept[work.ids[i]] = true;
+  for (size_t i = 0; status == QE_OK && import->uses && i < work.count; i++)
+    import->uses[work.ids[i]] = UINT32_MAX;
   *pieces = work.count;
   unigram_work_free(&work);
   return status == QE_OK ? QE_OK : error_memory(&import->model->error);
 }
 
+static bool is_rare(const struct importing *import, size_t piece) {
+  return !is_special(import, piece) && import->uses[piece] < import->fine;
+}
+
+/* Those that are used, and special ones: the rare ones last, else as they were. */
+static void order_pieces(struct importing *import) {
+  import->kept = 0;
+  for (int last = 0; last < 2; last++)
+    for (size_t i = 0; i < import->unigram.count; i++)
+      if ((is_special(import, i) || import->uses[i] > 0) && is_rare(import, i) == last) {
+        import->order[import->kept++] = (uint32_t)i;
+        import->rare += is_rare(import, i);
+      }
+}
+
 static int keep_pieces(struct importing *import, struct unigram *unigram) {
-  if (!import->kept) {
-    *unigram = import->unigram;
-    import->unigram = (struct unigram){ 0 };
-    return QE_OK;
-  }
-  for (size_t i = 0; i < import->unigram.count; i++)
-    import->kept[i] |= import->unigram.special[i] != 0;
-  return unigram_prune(unigram, &import->unigram, import->kept, &import->model->error);
+  if (import->order)
+    return unigram_prune(unigram, &import->unigram, import->order, import->kept, &import->model->error);
+  *unigram = import->unigram;
+  import->unigram = (struct unigram){ 0 };
+  return QE_OK;
 }
 
 /* ---- weights ---- */
@@ -236,18 +263,15 @@ static int read_turned(struct importing *import, size_t number, const char *name
 }
 
 /* Rows of the pieces that are kept. */
-static int read_words(struct importing *import, size_t pieces) {
+static int read_words(struct importing *import) {
   const size_t width = import->model->configuration.encoder.width;
   qe_real *to = qe_params_matrix(import->model->params, WORD), *from;
   from = memory_new(import->rows, width * sizeof *from);
   if (!from)
     return error_memory(&import->model->error);
   const int status = read_tensor(import, word_table, import->rows, width, from);
-  for (size_t i = 0; status == QE_OK && i < pieces; i++)
-    if (!import->kept || import->kept[i]) {
-      memcpy(to, from + i * width, width * sizeof *to);
-      to += width;
-    }
+  for (size_t i = 0; status == QE_OK && i < import->kept; i++)
+    memcpy(to + i * width, from + (import->order ? import->order[i] : i) * width, width * sizeof *to);
   memory_free(from);
   return status;
 }
@@ -268,8 +292,8 @@ static int read_layer(struct importing *import, size_t layer) {
   return QE_OK;
 }
 
-static int read_weights(struct importing *import, size_t pieces) {
-  if (read_words(import, pieces) != QE_OK ||
+static int read_weights(struct importing *import) {
+  if (read_words(import) != QE_OK ||
       read_plain(import, POSITION, "embeddings.position_embeddings.weight") != QE_OK ||
       read_plain(import, TYPE, "embeddings.token_type_embeddings.weight") != QE_OK ||
       read_plain(import, EMBEDDING_GAIN, "embeddings.LayerNorm.weight") != QE_OK ||
@@ -306,12 +330,16 @@ static json_t *usual_alignment(const json_t *architecture) {
   return list;
 }
 
-/* "minimum" is the only choice that the model itself does not keep. */
-static int take_minimum(struct importing *import, json_t *choices) {
-  import->minimum = 1;
-  if (configuration_size(choices, "minimum", 1, UINT32_MAX, &import->minimum, &import->model->error) == QE_OK)
-    json_object_del(choices, "minimum");
-  return import->model->error.status;
+/* What the model itself does not keep. */
+static int take_uses(struct importing *import, json_t *choices) {
+  struct error *error = &import->model->error;
+  import->minimum = import->fine = 1;
+  if (configuration_size(choices, "minimum", 1, UINT32_MAX, &import->minimum, error) != QE_OK ||
+      configuration_size(choices, "fine", 1, UINT32_MAX, &import->fine, error) != QE_OK)
+    return error->status;
+  json_object_del(choices, "minimum");
+  json_object_del(choices, "fine");
+  return QE_OK;
 }
 
 static int add_choices(struct importing *import, json_t *architecture, const char *configuration) {
@@ -320,7 +348,7 @@ static int add_choices(struct importing *import, json_t *architecture, const cha
   json_t *choices = json_loads(configuration ? configuration : "{}", JSON_REJECT_DUPLICATES, &reason);
   if (!json_is_object(choices))
     error_set(error, QE_FORMAT, "architecture: %s", choices ? "not a JSON object" : reason.text);
-  else if (take_minimum(import, choices) == QE_OK && json_object_update(architecture, choices) != 0)
+  else if (take_uses(import, choices) == QE_OK && json_object_update(architecture, choices) != 0)
     error_memory(error);
   json_decref(choices);
   if (error->status != QE_OK)
@@ -333,19 +361,18 @@ static int add_choices(struct importing *import, json_t *architecture, const cha
   return QE_OK;
 }
 
-static int finish_choices(struct importing *import, json_t *architecture, size_t pieces) {
+static int finish_choices(struct importing *import, json_t *architecture) {
   const char *prefix = json_string_value(json_object_get(architecture, "prefix"));
   size_t prefix_pieces = 0;
-  if (mark_prefix(import, prefix ? prefix : "", &prefix_pieces) != QE_OK)
+  if (count_prefix(import, prefix ? prefix : "", &prefix_pieces) != QE_OK)
     return import->model->error.status;
   if (!json_object_get(architecture, "max_tokens"))
     json_object_set_new(architecture, "max_tokens", json_integer(most_tokens(architecture, prefix_pieces)));
-  if (import->kept) {
-    pieces = 0;
-    for (size_t i = 0; i < import->unigram.count; i++)
-      pieces += import->kept[i] || import->unigram.special[i];
-  }
-  json_object_set_new(architecture, "pieces", json_integer((json_int_t)pieces));
+  import->kept = import->unigram.count;
+  if (import->order)
+    order_pieces(import);
+  json_object_set_new(architecture, "pieces", json_integer((json_int_t)import->kept));
+  json_object_set_new(architecture, "rare", json_integer((json_int_t)import->rare));
   json_object_set_new(architecture, "name", json_string("encoder"));
   return configuration_parse(&import->model->configuration, architecture, &import->model->error);
 }
@@ -396,7 +423,6 @@ static int name_weights(struct importing *import) {
 static int fill_model(struct importing *import, qe_rng *rng) {
   qe_model *model = import->model;
   struct unigram unigram = { 0 };
-  const size_t pieces = import->unigram.count;
   if (keep_pieces(import, &unigram) != QE_OK)
     return model->error.status;
   if (vocabulary_pieces(&model->vocabulary[0], &unigram) != QE_OK ||
@@ -405,7 +431,7 @@ static int fill_model(struct importing *import, qe_rng *rng) {
   if (model_start_manifest(model) != QE_OK || name_weights(import) != QE_OK || model_parameters(model) != QE_OK)
     return model->error.status;
   model->configuration.architecture->start(model, rng);
-  read_weights(import, pieces);
+  read_weights(import);
   return in_file(import, "model.safetensors");
 }
 
@@ -416,8 +442,7 @@ static int import_model(struct importing *import, const char *configuration, con
     return error_memory(&import->model->error);
   if (open_files(import, architecture) == QE_OK && check_rows(import) == QE_OK &&
       add_choices(import, architecture, configuration) == QE_OK &&
-      (!corpus || mark_used(import, corpus) == QE_OK) &&
-      finish_choices(import, architecture, import->unigram.count) == QE_OK)
+      (!corpus || count_uses(import, corpus) == QE_OK) && finish_choices(import, architecture) == QE_OK)
     fill_model(import, rng);
   json_decref(architecture);
   return import->model->error.status;
@@ -434,7 +459,8 @@ int qe_model_import(qe_model *model, const char *folder, const char *configurati
   memory_free(import.config);
   memory_free(import.pieces);
   memory_free(import.weights);
-  memory_free(import.kept);
+  memory_free(import.uses);
+  memory_free(import.order);
   if (model->error.status != QE_OK)
     model_clear(model);
   return model->error.status;

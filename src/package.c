@@ -402,8 +402,8 @@ static int read_inner_models(qe_model *model, const qe_archive *archive) {
              : model->error.status;
 }
 
-/* A matrix is only made when the member is big enough to fill it (int4: half a byte a value), so that a small
-** archive cannot ask for much memory. */
+/* A matrix is only made when the member is big enough to fill it (int4: half a byte a value; rare pieces, a quarter, count
+** half), so that a small archive cannot ask for much memory. */
 static int check_size(const qe_model *model, qe_text weights, struct error *error) {
   if (weights.size < model->configuration.architecture->least_cells(&model->configuration) / 2)
     return error_set(error, QE_FORMAT, "weights.bin: %zu bytes cannot hold the matrices of this architecture",

@@ -126,6 +126,10 @@ const struct layout_entry *params_entry(const qe_params *params, size_t number) 
   return number < layout->count ? &layout->entries[number] : NULL;
 }
 
+void params_coarsen(qe_params *params, size_t number, size_t rows) {
+  params->values->layout->entries[number].coarse = rows;
+}
+
 const char *qe_params_name(const qe_params *params, size_t number, size_t *rows, size_t *cols) {
   const struct layout_entry *entry = params_entry(params, number);
   if (rows)

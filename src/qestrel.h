@@ -791,7 +791,8 @@ QE_API int qe_model_create_with(qe_model *model, const char *configuration, cons
 ** layer a product of two thin matrices (LoRA), which begins as nothing. "alignment":true, or not a word about either: of 12 layers 7 and 11 are
 ** aligned, of others those in like places, whose mean cosine is the score until somebody trains the head. `corpus`
 ** (may be NULL): only pieces that its texts use are kept, with "minimum":N those that occur N times in them, and what is
-** needed to spell the rest. Pooler and head are drawn from `rng`. The manifest's "encoder"
+** needed to spell the rest; with "fine":N those that occur less often come last, and "int4" stores their rows in two bits
+** a number ("rare":COUNT). Pooler and head are drawn from `rng`. The manifest's "encoder"
 ** names the sha256 of model.safetensors. */
 QE_API int qe_model_import(qe_model *model, const char *folder, const char *configuration, const qe_dataset *corpus,
                            qe_rng *rng);
@@ -805,8 +806,8 @@ QE_API int qe_model_derive(qe_model *model, qe_model *from, const char *configur
 QE_API size_t qe_model_take(qe_model *model, qe_model *from);
 /* Gives an aligned student whose configuration has "context_layer" and "context_width" the encoder that it reads words in
 ** context by, which is copied: instead of embeddings its words have states of that layer (each text encoded alone by the
-** encoder's weights without adapters; of a word, the mean over its pieces), turned by source.embedding, target.embedding
-** and moved by source.center, target.center. An encoder that was trained as a judge has a say of its own: with
+** encoder's weights without adapters; of a word, the mean over its pieces), turned by source.embedding, those of the
+** translation, too, and moved by source.center, target.center. An encoder that was trained as a judge has a say of its own: with
 ** "score": {"scale": s, "shift": t, "context": w} in the manifest, z = t + s (raw score of the student + w times what the
 ** encoder says); "with_logprobs" in it has the same three for pairs that have log-probabilities, where they differ. The archive holds it as the member
 ** context.qe. */
@@ -924,7 +925,8 @@ QE_API int qe_model_set_licence(qe_model *model, const char *text);
 QE_API int qe_model_set_golden(qe_model *model, const qe_pair *pairs, size_t count);
 /* How matrices are stored: "f32", "bf16", "int8" (rows with a scale each) for sparse matrices, f32 for the others;
 ** "int8-all": int8 for those of more than one row, too; "int4": four bits and half a bit of scale for a number of any
-** matrix of at least 16 rows and columns, and of sparse ones, int8 for other matrices.
+** matrix of at least 16 rows and columns, and of sparse ones (two bits in the rows of an encoder's rare pieces), int8 for
+** other matrices.
 ** Rounds the values in place, so that what is saved scores exactly like what is in memory. */
 QE_API int qe_model_round(qe_model *model, const char *type);
 /* Written to a temporary file beside `path`, synced, renamed, folder synced. Same model, same bytes. */

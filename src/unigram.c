@@ -284,17 +284,15 @@ void unigram_free(struct unigram *unigram) {
   *unigram = (struct unigram){ 0 };
 }
 
-int unigram_prune(struct unigram *to, const struct unigram *from, const bool *kept, struct error *error) {
+int unigram_prune(struct unigram *to, const struct unigram *from, const uint32_t *kept, size_t count,
+                  struct error *error) {
   struct unigram_parts parts = { 0 };
   int status = QE_OK;
-  for (size_t i = 0; i < from->count && status == QE_OK; i++) {
-    const uint32_t number = (uint32_t)parts.unigram.count;
-    if (!kept[i] && !from->special[i])
-      continue;
-    parts.unigram.unknown = i == from->unknown ? number : parts.unigram.unknown;
-    parts.unigram.begin = i == from->begin ? number : parts.unigram.begin;
-    parts.unigram.end = i == from->end ? number : parts.unigram.end;
-    status = unigram_add_piece(&parts, unigram_piece(from, i), from->score[i], from->special[i]);
+  for (uint32_t i = 0; i < count && status == QE_OK; i++) {
+    parts.unigram.unknown = kept[i] == from->unknown ? i : parts.unigram.unknown;
+    parts.unigram.begin = kept[i] == from->begin ? i : parts.unigram.begin;
+    parts.unigram.end = kept[i] == from->end ? i : parts.unigram.end;
+    status = unigram_add_piece(&parts, unigram_piece(from, kept[i]), from->score[kept[i]], from->special[kept[i]]);
   }
   for (size_t i = 0; i < from->rules && status == QE_OK; i++)
     status = unigram_add_rule(&parts, rule_key(from, i), rule_value(from, i));

@@ -57,8 +57,9 @@ int unigram_finish(struct unigram_parts *parts, struct unigram *unigram, struct 
 ** size, bytes | per rule: u8 and u16 sizes, key, value; little-endian; refused: whatever would be written differently. */
 int unigram_parse(struct unigram *unigram, qe_text member, struct error *error);
 int unigram_write(const struct unigram *unigram, char **bytes, size_t *size);
-/* Only the pieces that are kept, in their order, and the special ones. */
-int unigram_prune(struct unigram *to, const struct unigram *from, const bool *kept, struct error *error);
+/* Only the pieces that are kept, in this order; the special ones are among them. */
+int unigram_prune(struct unigram *to, const struct unigram *from, const uint32_t *kept, size_t count,
+                  struct error *error);
 void unigram_free(struct unigram *unigram);
 uint64_t unigram_fingerprint(const struct unigram *unigram);
 

@@ -386,11 +386,14 @@ static int read_int8(const unsigned char *bytes, const struct layout_entry *entr
 static int read_int4(const unsigned char *bytes, const struct layout_entry *entry, qe_real *values,
                      struct error *error) {
   const size_t wrong = int4_read(bytes, entry, values);
-  return wrong == 0
-             ? QE_OK
-             : error_set(error, QE_FORMAT,
-                         "weights.bin: matrix %s, %s %zu: a scale that does not make its largest value -8 steps",
-                         entry->name, entry->sparse ? "row" : "column", wrong);
+  if (wrong == 0)
+    return QE_OK;
+  if (wrong > entry->rows - entry->coarse && entry->sparse)
+    return error_set(error, QE_FORMAT, "weights.bin: matrix %s, row %zu: a step that none of its values is half of",
+                     entry->name, wrong);
+  return error_set(error, QE_FORMAT,
+                   "weights.bin: matrix %s, %s %zu: a scale that does not make its largest value -8 steps",
+                   entry->name, entry->sparse ? "row" : "column", wrong);
 }
 
 static int read_matrix(const unsigned char *bytes, enum type type, const struct layout_entry *entry,

@@ -193,13 +193,18 @@ static void test_fingerprints_differ(void **state) {
 static void test_pruning(void **state) {
   struct unigram unigram, pruned;
   struct error error = { 0 };
-  bool kept[SPECIAL + PIECES] = { 0 };
+  uint32_t kept[SPECIAL + 2] = { 0, 1, 2, 3, 5, 6 };
   (void)state;
   make(&unigram);
-  kept[5] = kept[6] = true;
-  assert_int_equal(unigram_prune(&pruned, &unigram, kept, &error), QE_OK);
+  assert_int_equal(unigram_prune(&pruned, &unigram, kept, SPECIAL + 2, &error), QE_OK);
   assert_int_equal(pruned.count, SPECIAL + 2);
   assert_string_equal(ids_of(&pruned, "Aa", 2), "4 5");
+  unigram_free(&pruned);
+  kept[0] = 6, kept[1] = 0, kept[2] = 1, kept[3] = 2, kept[4] = 3,
+  kept[5] = 5; /* what is special, and which, moves, too */
+  assert_int_equal(unigram_prune(&pruned, &unigram, kept, SPECIAL + 2, &error), QE_OK);
+  assert_string_equal(ids_of(&pruned, "Aa", 2), "5 0");
+  assert_int_equal(pruned.unknown, unigram.unknown + 1);
   unigram_free(&pruned);
   unigram_free(&unigram);
 }

@@ -463,6 +463,117 @@ static void test_int4_refuses(void **state) {
   qe_params_free(params);
 }
 
+/* ---- coarse rows ---- */
+
+enum { COARSE = 8, COARSE_BYTES = 2 + (WIDE + 3) / 4 };
+
+static qe_params *coarse_params(size_t rows, size_t cols, size_t coarse) {
+  qe_params *params = qe_params_new();
+  qe_params_add(params, "x", rows, cols, 1);
+  params_coarsen(params, 0, coarse);
+  return params;
+}
+
+/* Normal rows of any size; then one of zeros, one of a single size, of nearly one, of one that is far from the others. */
+static void fill_coarse(qe_params *params, qe_rng *rng) {
+  qe_real *row = qe_params_matrix(params, 0);
+  for (size_t i = 0; i < HIGH; i++, row += WIDE) {
+    const double size = pow(10, 60 * qe_rng_uniform(rng) - 30);
+    for (size_t j = 0; j < WIDE; j++) {
+      const double sign = j % 2 ? 1 : -1, one = i % 2 ? 1 : .25 * qe_rng_uniform(rng) + 1;
+      row[j] = (qe_real)(size * (i < HIGH - 4 ? qe_rng_normal(rng) : i == HIGH - 4 ? 0 : sign * one));
+    }
+  }
+  row[-1] *= 9;
+  row[-WIDE - 1] = FLT_MAX;
+}
+
+static void test_coarse_rows_are_stable(void **state) {
+  (void)state;
+  struct error error = { 0 };
+  const char *storage;
+  size_t size;
+  qe_rng rng;
+  qe_rng_seed(&rng, 8, "weights");
+  qe_params *params = coarse_params(HIGH, WIDE, HIGH - COARSE), *back = coarse_params(HIGH, WIDE, HIGH - COARSE);
+  fill_coarse(params, &rng);
+  weights_round(params, "int4");
+  char *bytes = written(params, "int4", &size);
+  assert_int_equal(size, 64 + COARSE * (2 * 2 + 17) + (HIGH - COARSE) * COARSE_BYTES);
+  assert_int_equal(weights_read(back, (qe_text){ bytes, size }, &storage, &error), QE_OK);
+  assert_memory_equal(qe_params_matrix(back, 0), qe_params_matrix(params, 0), HIGH * WIDE * sizeof(qe_real));
+  weights_round(back, "int4");
+  assert_memory_equal(qe_params_matrix(back, 0), qe_params_matrix(params, 0), HIGH * WIDE * sizeof(qe_real));
+  memory_free(bytes);
+  qe_params_free(params);
+  qe_params_free(back);
+}
+
+/* Squared error of a row whose numbers are half a step or one and a half from zero, whichever is nearer. */
+static double error_with(const qe_real *row, double step) {
+  double sum = 0;
+  for (size_t j = 0; j < WIDE; j++) {
+    const double steps = fabs((double)row[j]) / step, left = steps - (steps > 1 ? 1.5 : .5);
+    sum += left * left * step * step;
+  }
+  return sum;
+}
+
+/* A row's error against that of the best of many steps; its bytes against their definition. */
+static void test_coarse_rows_against_a_twin(void **state) {
+  (void)state;
+  size_t size;
+  qe_rng rng;
+  qe_rng_seed(&rng, 9, "weights");
+  qe_params *params = coarse_params(HIGH, WIDE, HIGH), *exact = coarse_params(HIGH, WIDE, HIGH);
+  for (size_t i = 0; i < HIGH * WIDE; i++)
+    qe_params_matrix(params, 0)[i] = qe_params_matrix(exact, 0)[i] = (qe_real)qe_rng_normal(&rng);
+  weights_round(params, "int4");
+  char *bytes = written(params, "int4", &size);
+  for (size_t i = 0; i < HIGH; i++) {
+    const qe_real *x = qe_params_matrix(exact, 0) + i * WIDE, *y = qe_params_matrix(params, 0) + i * WIDE;
+    const unsigned char *row = (const unsigned char *)bytes + 64 + i * COARSE_BYTES;
+    const uint32_t bits = (uint32_t)row[0] << 16 | (uint32_t)row[1] << 24;
+    float step;
+    double best = INFINITY, made = 0;
+    memcpy(&step, &bits, sizeof step);
+    for (double other = .02; other < 4; other *= 1.01)
+      best = fmin(best, error_with(x, other));
+    for (size_t j = 0; j < WIDE; j++) {
+      const double steps = (double)(row[2 + j / 4] >> 2 * (j % 4) & 3) - 1.5;
+      assert_true((double)y[j] == steps * (double)step);
+      made += ((double)x[j] - (double)y[j]) * ((double)x[j] - (double)y[j]);
+    }
+    assert_true(made <= 1.2 * best);
+  }
+  memory_free(bytes);
+  qe_params_free(params);
+  qe_params_free(exact);
+}
+
+/* No number near, one that is not zero beside step 0, a subnormal step, a negative one, one too large, a fifth number. */
+static void test_coarse_rows_refuse(void **state) {
+  (void)state;
+  static const char *const changes[] = { "\x80\x3f\x0f", "\0\0\x01",     "\x01\0\x1b",
+                                         "\x80\xbf\x1b", "\x01\x7f\x1b", "\x80\x3f\x5b" };
+  struct error error = { 0 };
+  const char *storage;
+  size_t size;
+  qe_params *params = coarse_params(1, 3, 1);
+  qe_params_matrix(params, 0)[0] = 6, qe_params_matrix(params, 0)[1] = 2, qe_params_matrix(params, 0)[2] = -2;
+  char *bytes = written(params, "int4", &size);
+  assert_int_equal(size, 64 + 3);
+  assert_memory_equal(bytes + 64, "\x80\x40\x1b", 3);
+  for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+    memcpy(bytes + 64, changes[i], 3);
+    error_clear(&error);
+    assert_int_equal(weights_read(params, (qe_text){ bytes, size }, &storage, &error), QE_FORMAT);
+    assert_string_equal(error.text, "weights.bin: matrix x, row 1: a step that none of its values is half of");
+  }
+  memory_free(bytes);
+  qe_params_free(params);
+}
+
 /* ---- what is refused ---- */
 
 static void test_every_size_but_its_own_is_refused(void **state) {
@@ -619,6 +730,9 @@ int main(void) {
     cmocka_unit_test(test_int4_against_a_twin),
     cmocka_unit_test(test_int4_rounding_error),
     cmocka_unit_test(test_int4_refuses),
+    cmocka_unit_test(test_coarse_rows_are_stable),
+    cmocka_unit_test(test_coarse_rows_against_a_twin),
+    cmocka_unit_test(test_coarse_rows_refuse),
     cmocka_unit_test(test_every_size_but_its_own_is_refused),
     cmocka_unit_test(test_every_byte_counts),
     cmocka_unit_test(test_messages),

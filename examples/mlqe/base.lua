@@ -8,11 +8,13 @@
 -- of it (outputs/; elsewhere: OUTPUTS=DIR in the environment), all pairs together: no source of any dev, test20 or
 -- held-out set is trained on. The decoder's log-probabilities are hidden in half of the rows. Its four-bit weights stay
 -- as they came: what training has changed becomes thin products (qestrel.adapters), which learn for one more epoch.
+-- Then it gets all pieces that the training rows use; rows of rare ones take two bits a number.
 -- And for each pair an aligned student, as in students.lua, that has no embeddings but reads words in context by the
 -- judge's encoder. A family of these asks the one to whose language pair a pair's words belong (qestrel.routes).
 -- Steps: WORK/base.encoder.qe; WORK/base.f32.qe, two hours on two cores; WORK/base.start.qe, with fewer pieces, and
--- WORK/base.thin.qe, with adapters; WORK/base.judge.qe, 40 minutes; WORK/base.PAIR.qe, four minutes each;
--- MODELS/base.qe. WORK/base.tsv: figures on dev and test20. EPOCHS=N, RANK=N: to try it out.
+-- WORK/base.thin.qe, with adapters; WORK/base.narrow.qe, 40 minutes; WORK/base.judge.qe, with more pieces;
+-- WORK/base.PAIR.qe, four minutes each; MODELS/base.qe. WORK/base.tsv: figures on dev and test20. EPOCHS=N, RANK=N: to
+-- try it out.
 local here = arg[0]:match "^(.*)/[^/]*$" or "."
 package.path = here .. "/?.lua;" .. package.path
 local qe = require "qestrel"
@@ -33,7 +35,8 @@ if not models then
 end
 local PAIRS = pool.folders(arg[5] or queue.PAIRS)
 local OUTPUTS = os.getenv "OUTPUTS" or here .. "/outputs"
-local MINIMUM, START_MINIMUM, STORAGE, LICENSE = 3, 8, "int4", "MIT AND CC0-1.0"
+local FIRST, NARROW, WIDE = { minimum = 3 }, { minimum = 8 }, { fine = 192 } -- uses of pieces
+local STORAGE, LICENSE = "int4", "MIT AND CC0-1.0"
 local SETS = { "dev", "test20" }
 local RANK = math.tointeger(tonumber(os.getenv "RANK" or 24))
 local JUDGE = { form = "joint", frozen = 3, evaluations = 1, patience = 99, alpha = 0.5, decoder = true,
@@ -45,12 +48,12 @@ local TEXTS, TAGGED = 1000, 300 -- of a pair, that routes and the threshold of w
 local CARD = [[
 # base: quality of machine translation, %s
 
-Two students of a multilingual encoder in %d kB, four bits a number. The encoder of %d layers and %d pieces reads both
-texts as one, with adapters of rank %d, and judges them; and it gives words in context to aligned students, one for each
-language pair, of which the one of the pair's languages, as its words' states tell them, adds its own judgement and
-that of its boosted trees. For filtering and evaluation, where quality counts more than speed. It gives a z-score
-(higher is better) for a source and its translation, and says which words are BAD. The decoder's log-probabilities of
-the translation's tokens make it better where there are any.
+Two students of a multilingual encoder in %d kB, four bits a number, and two for the rows of rare pieces. The encoder
+of %d layers and %d pieces reads both texts as one, with adapters of rank %d, and judges them; and it gives words in
+context to aligned students, one for each language pair, of which the one of the pair's languages, as its words'
+states tell them, adds its own judgement and that of its boosted trees. For filtering and evaluation, where quality
+counts more than speed. It gives a z-score (higher is better) for a source and its translation, and says which words
+are BAD. The decoder's log-probabilities of the translation's tokens make it better where there are any.
 
 **Data.** MLQE-PE (CC0-1.0): direct assessments of seven language pairs, for the encoder together and without sources
 of any dev, test20 or held-out set, for the aligned students each pair's own; post-edits, for their lexicons and the
@@ -89,9 +92,13 @@ end
 
 -- ---- the judge ----
 
-local function import_encoder(minimum)
+local function encoder_with(uses)
+  return queue.import(here, e5, work .. "/base.encoder", folders_of(PAIRS), { "train" }, uses)
+end
+
+local function import_encoder(uses)
   return function(output)
-    local model <close> = queue.import(here, e5, work .. "/base.encoder", folders_of(PAIRS), { "train" }, minimum)
+    local model <close> = encoder_with(uses)
     assert(model:save(output))
   end
 end
@@ -107,23 +114,52 @@ local function train_judge(encoder, own)
   end
 end
 
--- The trained student on top of the encoder as it came: biases, norms, pooler and head are taken over, weights are not.
-local function thin(output)
-  local start <close> = open "base.start.qe"
-  local rows <close> = rows_of "train"
-  local trained <close> = open "base.f32.qe"
+-- An encoder that judges with adapters as the trained one does, whose matrices are taken over where it has the same.
+local function adapted(encoder, trained)
   local architecture = trained:manifest().architecture
   local changes = { joint = true, alignment = qe.json.array {}, rank = RANK }
   for _, key in ipairs { "bins", "decoder_inputs", "decoder_dropout", "dropout", "max_tokens" } do
     changes[key] = architecture[key]
   end
-  local model <close> = assert(start:derive(changes, rows, qe.rng(1, "adapters")))
+  local rows <close> = rows_of "train"
+  local model = assert(encoder:derive(changes, rows, qe.rng(1, "adapters")))
   assert(model:take(trained) > 0)
+  return model
+end
+
+-- The trained student on top of the encoder as it came: biases, norms, pooler and head are taken over, weights are not.
+local function thin(output)
+  local start <close> = open "base.start.qe"
+  local trained <close> = open "base.f32.qe"
+  local model <close> = adapted(start, trained)
   for _, name in ipairs(start:params():names()) do
     if name:match "^layer%d+%.%w+%.weight$" then model:params():set_matrix(name, (start:params():matrix(name))) end
   end
   local kept = adapters.factor(model, trained, qe.rng(1, "factor"))
   io.stderr:write(("adapters of rank %d keep %.0f %% of what training changed\n"):format(RANK, 100 * kept))
+  assert(model:save(output))
+end
+
+-- The same judge with many more pieces: rows of the word table have not learned, so that those of others fit, too.
+local function widen(output)
+  local encoder <close> = encoder_with(WIDE)
+  local trained <close> = open "base.narrow.qe"
+  local rows <close> = rows_of "dev"
+  local threads <close> = qe.pool(queue.THREADS)
+  local model <close> = adapted(encoder, trained)
+  model:round(STORAGE)
+  model:prepare()
+  local texts <close> = evaluate.texts(rows)
+  local scored, gold, manifest = evaluate.scores(model, rows, threads), rows:column "gold", trained:manifest()
+  local pearson, alone = qe.pearson(scored, gold), evaluate.scores(model, texts, threads)
+  local dev = calibrate.model(model, rows, threads, nil, table.move(alone, 1, #alone, #scored + 1, scored))
+  dev.pearson, dev.rows = pearson, #gold
+  assert(model:describe { languages = manifest.languages, license = LICENSE, metrics = { dev = dev },
+                          recipe = manifest.recipe, data = manifest.data, created_by = manifest.created_by,
+                          teachers = manifest.teachers })
+  model:set_card(trained:card())
+  model:set_licence(LICENSE .. "\n")
+  model:set_golden(require "qestrel.golden")
   assert(model:save(output))
 end
 
@@ -242,11 +278,12 @@ local function ship(output)
 end
 
 queue.shell("mkdir -p", work)
-queue.step(work .. "/base.encoder.qe", "the encoder with fewer pieces", import_encoder(MINIMUM))
+queue.step(work .. "/base.encoder.qe", "the encoder with fewer pieces", import_encoder(FIRST))
 queue.step(work .. "/base.f32.qe", "the judge", train_judge("base.encoder.qe", TRAINED))
-queue.step(work .. "/base.start.qe", "the encoder with still fewer pieces", import_encoder(START_MINIMUM))
+queue.step(work .. "/base.start.qe", "the encoder with still fewer pieces", import_encoder(NARROW))
 queue.step(work .. "/base.thin.qe", "the judge as adapters", thin)
-queue.step(work .. "/base.judge.qe", "the judge in four bits", train_judge("base.thin.qe", ADAPTED))
+queue.step(work .. "/base.narrow.qe", "the judge in four bits", train_judge("base.thin.qe", ADAPTED))
+queue.step(work .. "/base.judge.qe", "the judge with more pieces", widen)
 for _, pair in ipairs(PAIRS) do
   queue.step(("%s/base.%s.qe"):format(work, pair), "the aligned student of " .. pair, train_member(pair))
 end

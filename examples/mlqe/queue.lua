@@ -52,15 +52,17 @@ function queue.train(recipe, request)
   return model or error(problem, 0)
 end
 
---- The encoder in the package's file E5, with the pieces that the rows of these sets use at least `minimum` times.
-function queue.import(here, e5, folder, folders, sets, minimum)
+--- The encoder in the package's file E5, with the pieces that the rows of these sets use.
+-- @param uses (optional) minimum =, fine =: how often, to be kept and to be stored as well as others
+function queue.import(here, e5, folder, folders, sets, uses)
   local corpus <close> = qe.dataset()
   queue.shell("mkdir -p", folder)
   queue.shell(("%s lua"):format(os.getenv "QESTREL" or "qestrel"), here .. "/e5_folder.lua", e5, folder)
   for _, pair in ipairs(folders) do
     for _, set in ipairs(sets) do assert(corpus:read_mlqe(pair, set)) end
   end
-  local model = assert(qe.import(folder, { prefix = "query: ", minimum = minimum }, corpus, qe.rng(1, "import")))
+  local choices = queue.with({ prefix = "query: " }, uses or {})
+  local model = assert(qe.import(folder, choices, corpus, qe.rng(1, "import")))
   model:set_card "# multilingual-e5-small, pieces of MLQE-PE\n"
   model:set_licence(lines.text(folder .. "/LICENSE"))
   model:set_golden(require "qestrel.golden")
@@ -100,6 +102,14 @@ end
 function queue.spoken(pair)
   local from, to = pair:match "^(%a+)%-(%a+)$"
   return ("%s to %s"):format(LANGUAGES[from] or from, LANGUAGES[to] or to)
+end
+
+--- What a teacher says of some rows, by index.
+function queue.write_scores(path, rows, score, sigma)
+  local index, out = rows:column "index", assert(io.popen("gzip -9n > '" .. path .. "'", "w"))
+  out:write "index\tscore\tsigma\n"
+  for i = 1, rows:rows() do out:write(("%d\t%.4f\t%.4f\n"):format(index and index[i] or i - 1, score[i], sigma[i])) end
+  assert(out:close())
 end
 
 local function figures(scores, gold)

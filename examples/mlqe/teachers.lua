@@ -127,13 +127,6 @@ local function in_sample(rows, gold)
   return ("%.4f"):format(qe.pearson(scores_of(path_of(0), part), own))
 end
 
-local function write_outputs(path, rows, score, sigma)
-  local index, out = rows:column "index", assert(io.popen("gzip -9n > '" .. path .. "'", "w"))
-  out:write "index\tscore\tsigma\n"
-  for i = 1, rows:rows() do out:write(("%d\t%.4f\t%.4f\n"):format(index and index[i] or i - 1, score[i], sigma[i])) end
-  assert(out:close())
-end
-
 local report = {}
 
 local function output(pair, set)
@@ -143,7 +136,7 @@ local function output(pair, set)
     local score, sigma = (fitted and judged_by_strangers or judged_by_all)(rows)
     report[#report + 1] = ("%s\t%s\t%.4f\t%s\n"):format(pair, set, qe.pearson(score, gold),
                                                          fitted and in_sample(rows, gold) or "")
-    write_outputs(path, rows, score, sigma)
+    queue.write_scores(path, rows, score, sigma)
   end
 end
 

@@ -59,8 +59,8 @@ end
 function context.attach(run, model)
   assert(model:set_context(run.encoder.model))
   run.encoder.axes = run.encoder.axes or axes_of(run, model)
+  model:params():set_matrix("source.embedding", run.encoder.axes.axes)
   for _, side in ipairs(SIDES) do
-    model:params():set_matrix(side .. ".embedding", run.encoder.axes.axes)
     model:params():set_matrix(side .. ".center", run.encoder.axes.centers[side])
   end
 end

@@ -70,6 +70,25 @@ before=$(sha256sum work/outputs/*.gz work/*.qe)
 rm work/outputs/xx-en.train.tsv.gz
 EPOCHS=1 "$QESTREL" lua "$SOURCE_DIR/examples/mlqe/teachers.lua" data work tiny.bin xx-en,yy-en 2> err || { cat err; exit 1; }
 [ "$before" = "$(sha256sum work/outputs/*.gz work/*.qe)" ] || { echo "what was made again is another"; exit 1; }
+# Teachers of both forms: the mean of two voices; a training row's are those of strangers.
+both() {
+  OUTPUTS=work/outputs EPOCHS=1 "$QESTREL" lua "$SOURCE_DIR/examples/mlqe/both.lua" data work xx-en 2> err ||
+    { cat err; exit 1; }
+}
+both
+[ "$(zcat work/both/xx-en.train.tsv.gz | wc -l)" = 61 ] || { echo "outputs of both forms"; exit 1; }
+[ "$(cut -f2 work/both.tsv | tr '\n' ' ')" = "train dev test20 " ] || { cat work/both.tsv; exit 1; }
+rows_of() { tail -n +2 "work/both.without.$1/xx-en/train.xxen.df.short.tsv" | wc -l; }
+[ "$(($(rows_of 1) + $(rows_of 2)))" = 60 ] || { echo "halves of $(rows_of 1) and $(rows_of 2) rows"; exit 1; }
+paste <(zcat work/outputs/xx-en.dev.tsv.gz) <(zcat work/both/xx-en.dev.tsv.gz) | tail -n +2 | while read -r row; do
+  set -- $row # index, score and sigma of one form; of both
+  awk -v one="$2" -v both="$5" -v sigma="$6" 'BEGIN { d = both - one; exit (((d < 0 ? -d : d) - sigma) ^ 2 > 1e-7) }' ||
+    { echo "not the mean of two: $row"; exit 1; }
+done
+before=$(sha256sum work/both/*.gz work/both.*.qe)
+rm work/both/xx-en.train.tsv.gz work/both.xx-en.1.qe
+both
+[ "$before" = "$(sha256sum work/both/*.gz work/both.*.qe)" ] || { echo "teachers of both forms are others now"; exit 1; }
 mkdir models
 OUTPUTS=work/outputs EPOCHS=2 "$QESTREL" lua "$SOURCE_DIR/examples/mlqe/students.lua" data work models xx-en,yy-en 2> err ||
   { cat err; exit 1; }

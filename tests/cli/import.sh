@@ -45,6 +45,19 @@ pieces_of() { "$QESTREL" inspect "$1" | awk '/"pieces"/ { print $2 + 0; exit }';
 [ "$(wc -l < out)" = 3 ] || fail "three pairs, $(wc -l < out) scores"
 refuses 'minimum' "$QESTREL" import bert -o x.qe --vocabulary-from=corpus.txt --minimum=0
 
+"$QESTREL" import bert -o last.qe --layers=1,2 --vocabulary-from=corpus.txt --fine=2 || fail "import with rare pieces last"
+"$QESTREL" score -m last.qe < pairs | cmp - one || fail "pieces in another order score otherwise"
+for fine in 1 2; do
+  "$QESTREL" import bert -o "fine$fine.qe" --layers=1,2 --vocabulary-from=corpus.txt --fine="$fine" --storage=int4 ||
+    fail "import in four bits, --fine=$fine"
+done
+inspected() { "$QESTREL" inspect "$1" > inspected; cat inspected; }
+inspected fine1.qe | grep '"rare"' && fail "rare pieces though nothing asks for them"
+inspected fine2.qe | grep '"rare": [1-9]' || fail "no rare pieces"
+cmp fine1.qe fine2.qe && fail "rows of rare pieces are stored as the others"
+"$QESTREL" verify fine2.qe || fail "verify an encoder with coarse rows"
+refuses 'fine' "$QESTREL" import bert -o x.qe --vocabulary-from=corpus.txt --fine=0
+
 refuses 'nowhere/config.json' "$QESTREL" import nowhere -o x.qe
 refuses 'layers from 0 to 2' "$QESTREL" import bert -o x.qe --layers=3
 sed -i 's/"intermediate_size": 12/"intermediate_size": 13/' bert/config.json

@@ -1,5 +1,5 @@
 /*
-** fuzz_weights.c - any bytes as weights.bin of four small matrices. What is accepted holds finite values only, is written
+** fuzz_weights.c - any bytes as weights.bin of four small matrices, some of whose rows are coarse. What is accepted holds finite values only, is written
 ** again as the same bytes, and is not changed by rounding.
 */
 #include "model.h"
@@ -15,6 +15,7 @@ static qe_params *small_params(void) {
   if (!params || qe_params_add(params, "a.table", 5, 3, 1) < 0 || qe_params_add(params, "a.dense", 2, 9, 0) < 0 ||
       qe_params_add(params, "b.table", 7, 2, 1) < 0 || qe_params_add(params, "bias", 1, 1, 0) < 0)
     abort();
+  params_coarsen(params, 2, 3);
   return params;
 }
 

@@ -23,6 +23,8 @@ function command.configure(parser)
     :argname("FILE"):count "*"
   parser:option("--minimum", "Times that those use a piece that is kept; rarer ones are spelled out.")
     :argname("N"):convert(math.tointeger):default "1"
+  parser:option("--fine", "Times that those use a piece whose row int4 stores in four bits a number, not two.")
+    :argname("N"):convert(math.tointeger):default "1"
   parser:option("--storage", "How the word table is stored: f32, bf16 or int8; int8-all, int4: and all else.")
     :argname("TYPE"):choices({ "f32", "bf16", "int8", "int8-all", "int4" }):default "f32"
   parser:option("--licence", "File with the licence of the weights; else LICENSE in the folder."):argname "FILE"
@@ -50,7 +52,7 @@ end
 local function configuration_of(arguments)
   local form = encoder.FORMS[arguments.form]
   return { joint = form.joint, prefix = arguments.prefix,
-           minimum = arguments.minimum, max_tokens = arguments.max_tokens,
+           minimum = arguments.minimum, fine = arguments.fine, max_tokens = arguments.max_tokens,
            alignment = form.alignment and (arguments.layers or true) or qe.json.array {} }
 end
 
