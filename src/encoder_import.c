@@ -204,7 +204,7 @@ static void order_pieces(struct importing *import) {
     for (size_t i = 0; i < import->unigram.count; i++)
       if ((is_special(import, i) || import->uses[i] > 0) && is_rare(import, i) == last) {
         import->order[import->kept++] = (uint32_t)i;
-        import->rare += is_rare(import, i);
+        import->rare += (size_t)last;
       }
 }
 

@@ -67,6 +67,10 @@ static unsigned level_of(qe_real value, float step) {
   return value < 0 ? 1 - far : 2 + far;
 }
 
+static qe_real value_of(unsigned level, float step) {
+  return step > 0 ? (qe_real)(step * ((float)level - (float)far_from_zero)) : 0;
+}
+
 static unsigned level_at(const unsigned char *bytes, size_t i) {
   return bytes[SCALE + i / IN_BYTE] >> 2 * (i % IN_BYTE) & MASK;
 }
@@ -93,21 +97,17 @@ static bool is_valid(const unsigned char *bytes, size_t cols) {
   return bytes_load(bytes, SCALE) == 0 ? zeros : any_near && step >= FLT_MIN && step <= largest_step;
 }
 
-static void read_row(const unsigned char *bytes, qe_real *row, size_t cols) {
-  const float step = float_of_bf16((uint16_t)bytes_load(bytes, SCALE));
-  for (size_t i = 0; i < cols; i++)
-    row[i] = step > 0 ? (qe_real)(step * ((float)level_at(bytes, i) - (float)far_from_zero)) : 0;
-}
-
 bool int2_read(const unsigned char *bytes, qe_real *row, size_t cols) {
+  const float step = float_of_bf16((uint16_t)bytes_load(bytes, SCALE));
   if (!is_valid(bytes, cols))
     return false;
-  read_row(bytes, row, cols);
+  for (size_t i = 0; i < cols; i++)
+    row[i] = value_of(level_at(bytes, i), step);
   return true;
 }
 
 void int2_round(qe_real *row, size_t cols) {
   const float step = step_of(row, cols);
   for (size_t i = 0; i < cols; i++)
-    row[i] = step > 0 ? (qe_real)(step * ((float)level_of(row[i], step) - (float)far_from_zero)) : 0;
+    row[i] = value_of(level_of(row[i], step), step);
 }

@@ -149,8 +149,8 @@ int manifest_describe(qe_model *model, const json_t *changes);
 **   u64 offset, u64 size | zero padding | each matrix from a multiple of 64; all little-endian; nothing else.
 ** types: 0 f32; 1 bf16 (upper half of an f32, rounded to nearest even); 2 int8 (f32 scale per row, then rows x cols
 ** int8 in -127..127; value = scale * q; scales have 16 significant bits so that rounding twice changes nothing).
-** 3 int4 (int4.h, where rows may be coarse). Storage names the type of tables (sparse matrices); others are f32, or with int8-all int8, with int4
-** int4 where they have at least 16 rows and columns, else int8; those of one row are f32 always.
+** 3 int4 (int4.h, where rows may be coarse). Storage names the type of tables (sparse matrices); others are f32, or with
+** int8-all int8, with int4 int4 where they have at least 16 rows and columns, else int8; those of one row are f32 always.
 */
 int weights_write(const qe_params *params, const char *storage, char **bytes, size_t *size, struct error *error);
 int weights_read(qe_params *params, qe_text member, const char **storage,

@@ -807,10 +807,10 @@ QE_API size_t qe_model_take(qe_model *model, qe_model *from);
 /* Gives an aligned student whose configuration has "context_layer" and "context_width" the encoder that it reads words in
 ** context by, which is copied: instead of embeddings its words have states of that layer (each text encoded alone by the
 ** encoder's weights without adapters; of a word, the mean over its pieces), turned by source.embedding, those of the
-** translation, too, and moved by source.center, target.center. An encoder that was trained as a judge has a say of its own: with
-** "score": {"scale": s, "shift": t, "context": w} in the manifest, z = t + s (raw score of the student + w times what the
-** encoder says); "with_logprobs" in it has the same three for pairs that have log-probabilities, where they differ. The archive holds it as the member
-** context.qe. */
+** translation, too, and moved by source.center, target.center. An encoder that was trained as a judge has a say of its
+** own: with "score": {"scale": s, "shift": t, "context": w} in the manifest, z = t + s (raw score of the student + w times
+** what the encoder says); "with_logprobs" in it has the same three for pairs that have log-probabilities, where they
+** differ. The archive holds it as the member context.qe. */
 QE_API int qe_model_set_context(qe_model *model, qe_model *encoder);
 /* Gives an aligned student a second opinion: small boosted trees (Friedman 2001, 2002) over what can be counted of a pair,
 ** fitted to a column of `data` (rows where it is NaN are left out), and, where the student reads log-probabilities, a

@@ -92,16 +92,16 @@ end
 
 local threads = qe.pool(queue.THREADS)
 
-local function aligned_scores(rows, pair, set)
-  local score, chosen = {}, {}
-  for i = 1, rows:rows() do
-    local fold = set == "train" and pool.fold((rows:pair(i)), FOLDS) or 0
-    chosen[fold] = chosen[fold] or {}
-    table.insert(chosen[fold], i)
-  end
-  for fold, list in pairs(chosen) do
-    local model <close> = assert(qe.open(path_of(pair, fold), 1 << 32))
-    for k, own in ipairs(evaluate.scores(model, rows, threads, list)) do score[list[k]] = own end
+local function scores_of(pair, fold, rows, chosen)
+  local model <close> = assert(qe.open(path_of(pair, fold), 1 << 32))
+  return evaluate.scores(model, rows, threads, chosen)
+end
+
+-- Every row by the teacher that has not seen its source.
+local function scores_of_strangers(pair, rows)
+  local score = {}
+  for fold, list in pairs(pool.by_fold(rows, FOLDS)) do
+    for k, own in ipairs(scores_of(pair, fold, rows, list)) do score[list[k]] = own end
   end
   return score
 end
@@ -111,7 +111,8 @@ local function output(pair, set)
     local rows <close> = assert(evaluate.read(data .. "/" .. pair, set))
     local gold = rows:column "gold"
     assert(rows:read_scores(("%s/%s.%s.tsv.gz"):format(OUTPUTS, pair, set), "joint"))
-    local joint, aligned, score, sigma = rows:column "joint", aligned_scores(rows, pair, set), {}, {}
+    local aligned = set == "train" and scores_of_strangers(pair, rows) or scores_of(pair, 0, rows)
+    local joint, score, sigma = rows:column "joint", {}, {}
     for i, own in ipairs(aligned) do score[i], sigma[i] = (own + joint[i]) / 2, math.abs(own - joint[i]) / 2 end
     queue.write_scores(path, rows, score, sigma)
     queue.append(work .. "/both.tsv", ("%s\t%s\t%.4f\t%.4f\t%.4f\n"):format(

@@ -103,13 +103,8 @@ end
 
 -- Every row by the teacher that has not seen its source.
 local function judged_by_strangers(rows)
-  local score, sigma, chosen = {}, {}, {}
-  for i = 1, rows:rows() do
-    local fold = pool.fold((rows:pair(i)), FOLDS)
-    chosen[fold] = chosen[fold] or {}
-    table.insert(chosen[fold], i)
-  end
-  for fold, list in pairs(chosen) do
+  local score, sigma = {}, {}
+  for fold, list in pairs(pool.by_fold(rows, FOLDS)) do
     local part <close> = some(rows, list)
     local own_score, own_sigma = judged(fold, part)
     for k, i in ipairs(list) do score[i], sigma[i] = own_score[k], own_sigma[k] end

@@ -21,6 +21,17 @@ function pool.fold(source, folds)
   return tonumber(pool.key(source):sub(1, 8), 16) % folds + 1
 end
 
+--- Numbers of the rows of a dataset by the fold of their source: fold -> array.
+function pool.by_fold(data, folds)
+  local chosen = {}
+  for row = 1, data:rows() do
+    local fold = pool.fold((data:pair(row)), folds)
+    chosen[fold] = chosen[fold] or {}
+    table.insert(chosen[fold], row)
+  end
+  return chosen
+end
+
 local function add_sources(set, data)
   for row = 1, data:rows() do set[pool.key((data:pair(row)))] = true end
 end
