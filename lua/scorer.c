@@ -102,19 +102,31 @@ static int scorer_score_dataset(lua_State *L) {
   return score_pairs(L, qe_score, pairs, count, scores);
 }
 
-/* scorer:words(source, translation, logprobs) -> probabilities that the translation's tokens are BAD */
-static int scorer_words(lua_State *L) {
-  size_t count;
-  const qe_pair pair = check_pair(L, 2);
-  const size_t room = check_room(L, 3, pair.translation.size);
-  float *bad = scratch(L, room, sizeof *bad);
+/* scorer:words_all(pairs) -> their scores, and for each the probabilities that its translation's tokens are BAD. Tables are
+** made when all is known: the texts of the pairs must not move before. */
+static int scorer_words_all(lua_State *L) {
+  luaL_checktype(L, 2, LUA_TTABLE);
+  lua_settop(L, 2);
+  size_t count = check_room(L, 2, lua_rawlen(L, 2));
+  const size_t room = count;
+  float *scores = scratch(L, count, sizeof *scores);
+  size_t *offset = scratch(L, count + 1, sizeof *offset);
+  const qe_pair *pairs = check_pairs(L, 2, &count);
+  check_count(L, 2, count, room);
+  float *bad = scratch(L, check_room(L, 2, qe_count_tokens(pairs, count, offset)), sizeof *bad);
   qe_scorer *scorer = check_scorer(L, 1);
-  const int status = qe_score_words(scorer, &pair, bad, room, &count);
+  const int status = qe_score_words(scorer, pairs, count, offset, scores, bad);
   if (status != QE_OK)
     return push_status(L, status, qe_scorer_error(scorer));
   lua_createtable(L, (int)count, 0);
-  fill_floats(L, bad, count);
-  return 1;
+  fill_floats(L, scores, count);
+  lua_createtable(L, (int)count, 0);
+  for (size_t i = 0; i < count; i++) {
+    lua_createtable(L, (int)(offset[i + 1] - offset[i]), 0);
+    fill_floats(L, bad + offset[i], offset[i + 1] - offset[i]);
+    lua_rawseti(L, -2, (lua_Integer)i + 1);
+  }
+  return 2;
 }
 
 /* scorer:reasons(source, translation) -> names */
@@ -143,7 +155,7 @@ void open_scorer(lua_State *L) {
   static const luaL_Reg methods[] = {
     { "score", scorer_score },           { "score_all", scorer_score_all },
     { "score_list", scorer_score_list }, { "score_dataset", scorer_score_dataset },
-    { "words", scorer_words },           { "reasons", scorer_reasons },
+    { "words_all", scorer_words_all },   { "reasons", scorer_reasons },
     { "truncated", scorer_truncated },   { NULL, NULL }
   };
   static const luaL_Reg functions[] = { { "scorer", scorer_new }, { NULL, NULL } };

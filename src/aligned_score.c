@@ -335,7 +335,7 @@ static void compare(const struct step *step, size_t side) {
 }
 
 /* The comparisons that are there are those of the translation, the last side that was compared. */
-static void tag_words(const struct step *step) {
+static int tag_words(const struct step *step, const qe_scorer *scorer, size_t number) {
   struct aligned_work *work = step->work;
   const struct aligned_scoring *scoring = step->scoring;
   const size_t count = step->count[QE_TARGET];
@@ -343,8 +343,7 @@ static void tag_words(const struct step *step) {
                         scoring->words, scoring->words_bias, work->word_logits, KERNEL_LANES);
   for (size_t i = 0; i < count; i++)
     work->bad[i] = step->kernel->score(0, work->word_logits + i * KERNEL_LANES);
-  work->base.bad = work->bad;
-  work->base.words = count;
+  return words_take(scorer, &work->base, number, work->bad, count);
 }
 
 /* The student's own score, before it is scaled. */
@@ -420,10 +419,8 @@ static int score_pair(struct aligned_work *work, const qe_scorer *scorer, size_t
     look(&step, side);
     compare(&step, side);
   }
-  if (scorer->wants_words)
-    tag_words(&step);
   scorer->scores[number] = on_line(work, scorer, number, finish(&step, scorer, pair));
-  return QE_OK;
+  return scorer->tagging ? tag_words(&step, scorer, number) : QE_OK;
 }
 
 /* ---- words in context ---- */

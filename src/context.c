@@ -41,14 +41,20 @@ static int check(const qe_model *model, size_t layer, struct error *error) {
   return QE_OK;
 }
 
+/* One that was opened for its words to be read lies ready. */
+static int prepare(qe_model *model, size_t layer) {
+  if (model->scoring && model->read_layers == layer)
+    return QE_OK;
+  model->read_layers = layer;
+  return qe_model_prepare(model);
+}
+
 struct context *context_new(qe_model *model, size_t layer, struct error *error) {
   struct context *context = memory_new(1, sizeof *context);
   if (!context) {
     error_memory(error);
-  } else if (check(model, layer, error) == QE_OK) {
-    model->read_layers = layer;
-    if (qe_model_prepare(model) != QE_OK)
-      error_set(error, model->error.status, "context: %.300s", model->error.text);
+  } else if (check(model, layer, error) == QE_OK && prepare(model, layer) != QE_OK) {
+    error_set(error, model->error.status, "context: %.300s", model->error.text);
   }
   if (error->status != QE_OK) {
     qe_model_free(model);

@@ -174,7 +174,8 @@ struct scoring *encoder_fold(qe_model *model) {
   scoring->configuration = model->configuration;
   scoring->shape = shape_of(&model->configuration);
   scoring->layer = memory_new(scoring->shape.layers, sizeof *scoring->layer);
-  scoring->plain_layers = model->configuration.encoder.rank > 0 ? model->read_layers : 0;
+  const size_t read = model->read_layers < scoring->shape.layers ? model->read_layers : scoring->shape.layers;
+  scoring->plain_layers = model->configuration.encoder.rank > 0 ? read : 0;
   scoring->plain = scoring->plain_layers > 0 ? memory_new(scoring->plain_layers, sizeof *scoring->plain) : NULL;
   const bool whole = scoring->layer && (scoring->plain || scoring->plain_layers == 0);
   scoring->block = whole ? room_lay(scoring, scoring_layout) : NULL;

@@ -14,7 +14,8 @@ struct span {
 };
 struct item {
   size_t pair;
-  struct span alone[SIDES], text[SIDES], joint, beside[SIDES];
+  struct span alone[SIDES], text[SIDES], joint,
+      beside[SIDES]; /* alone: nothing where the pair before has the text */
   bool truncated[SIDES];
 };
 
@@ -141,10 +142,23 @@ static struct span close_sequence(struct encoder_work *work, const qe_model *mod
   return (struct span){ (uint32_t)first, (uint32_t)(work->rows - first) };
 }
 
+/* Whether the pair before, in the same pack, has the same text on this side, as candidates of one source do. */
+static bool repeats(const struct encoder_work *work, const struct item *item, size_t side) {
+  const struct unigram_work *pieces = &work->pieces[side];
+  const struct span before = item > work->items ? item[-1].text[side] : (struct span){ 0, 0 };
+  return pieces->count > 0 && before.count == pieces->count &&
+         memcmp(work->ids + before.first, pieces->ids, pieces->count * sizeof *pieces->ids) == 0;
+}
+
+/* A text that stands in the pack already is not put there again: its states are those of the first. */
 static void put_pair(struct encoder_work *work, const qe_model *model, struct item *item) {
   const uint32_t end = vocabulary_unigram(&model->vocabulary[0])->end;
   size_t first = work->rows;
   for (size_t side = 0; work->alone && side < SIDES; side++, first = work->rows) {
+    if (repeats(work, item, side)) {
+      item->text[side] = item[-1].text[side];
+      continue;
+    }
     open_sequence(work, model);
     item->text[side] = put_text(work, side, end);
     item->alone[side] = close_sequence(work, model, first);

@@ -287,9 +287,8 @@ static int ask(void *owner, size_t number, const struct context_words *words) {
   struct family_work *work = owner;
   const size_t member = nearest(work->scoring, words);
   work->scorer.model = family_member(work->family, member);
+  work->member[member]->token = work->base.token;
   const int status = aligned_score_read(work->member[member], &work->scorer, number, words);
-  work->base.bad = work->member[member]->bad;
-  work->base.words = work->member[member]->words;
   if (status == QE_OK)
     work->outer->scores[number] =
         work->outer->model->shift + work->outer->model->scale * work->outer->scores[number];
@@ -310,7 +309,7 @@ static void score_family(qe_scorer *scorer, struct work *base, size_t first, siz
                               .pairs = scorer->pairs,
                               .scores = scorer->scores,
                               .cut = scorer->cut,
-                              .wants_words = scorer->wants_words };
+                              .tagging = scorer->tagging };
   base->status = context_score(work->context, asks_encoder(work->family), scorer->kernel, scorer->pairs, first, end,
                                scorer->scores);
   if (base->status == QE_OK)

@@ -32,6 +32,7 @@ void model_clear(qe_model *model) {
   struct error error = model->error;
   const bool inner = model->inner;
   struct context *lent = model->lent;
+  const size_t read_layers = model->read_layers;
   golden_free(model);
   for (int side = 0; side < 2; side++)
     vocabulary_free(&model->vocabulary[side]);
@@ -49,6 +50,7 @@ void model_clear(qe_model *model) {
   *model = (qe_model){ .error = error,
                        .inner = inner,
                        .lent = lent,
+                       .read_layers = read_layers,
                        .storage = "f32",
                        .scale = 1,
                        .calibration = { 1, 0 },
@@ -397,12 +399,15 @@ static json_t *family_configuration(const struct configuration *c, size_t count)
                    (json_int_t)c->decoder_inputs, "words", (int)c->aligned.words);
 }
 
+/* One golden pair is enough of a member: each costs a pass through the encoder when the archive is opened, which the
+** family's own pairs test. */
 static int add_copy(qe_model *model, qe_model *from) {
   qe_model *copy = qe_model_new();
   if (!copy)
     return error_memory(&model->error);
   copy->inner = true;
-  if (qe_model_copy(copy, from) != QE_OK) {
+  if (qe_model_copy(copy, from) != QE_OK ||
+      qe_model_set_golden(copy, copy->golden, copy->golden_count > 0) != QE_OK) {
     error_set(&model->error, copy->error.status, "family: %.300s", copy->error.text);
     qe_model_free(copy);
     return model->error.status;

@@ -118,9 +118,10 @@ struct qe_model {
 int model_parameters(
     qe_model *model); /* makes them, zero, as the configuration and the vocabularies say; names the taps */
 int model_start_manifest(qe_model *model);
-void model_clear(qe_model *model); /* back to empty; the error stays, and whose inner model it is */
-/* package.c: opens a member of another model's archive. `lent` may be NULL. */
-int model_open_inner(qe_model *model, qe_text archive, struct context *lent);
+void model_clear(qe_model *model); /* back to empty; the error stays, and what it is as an inner model */
+/* package.c: opens a member of another model's archive. `lent` may be NULL; read_layers: of an encoder that words are to be
+** read by, otherwise 0. */
+int model_open_inner(qe_model *model, qe_text archive, struct context *lent, size_t read_layers);
 
 /* ---- decoder.c: log-probabilities -> inputs, standardised; zeros where there are none ---- */
 void decoder_inputs(const qe_model *model, const float *logprobs, size_t count, float inputs[DECODER_INPUTS]);

@@ -346,14 +346,14 @@ static int read_forests(qe_model *model, const qe_archive *archive) {
   return model->error.status;
 }
 
-static qe_model *open_inner(qe_model *model, const qe_archive *archive, const char *name) {
+static qe_model *open_inner(qe_model *model, const qe_archive *archive, const char *name, size_t read_layers) {
   const qe_text bytes = qe_archive_member(archive, (size_t)qe_archive_find(archive, name));
   qe_model *inner = qe_model_new();
   if (!inner) {
     error_memory(&model->error);
     return NULL;
   }
-  if (model_open_inner(inner, bytes, model->context) == QE_OK)
+  if (model_open_inner(inner, bytes, model->context, read_layers) == QE_OK)
     return inner;
   error_set(&model->error, inner->error.status, "%s: %.300s", name, inner->error.text);
   qe_model_free(inner);
@@ -361,7 +361,7 @@ static qe_model *open_inner(qe_model *model, const qe_archive *archive, const ch
 }
 
 static int read_encoder(qe_model *model, const qe_archive *archive, size_t layer, size_t width) {
-  qe_model *inner = open_inner(model, archive, CONTEXT_MEMBER);
+  qe_model *inner = open_inner(model, archive, CONTEXT_MEMBER, layer);
   if (!inner)
     return model->error.status;
   if (inner->configuration.architecture == &encoder && inner->configuration.encoder.width != width)
@@ -379,7 +379,7 @@ static int read_members_of_family(qe_model *model, const qe_archive *archive) {
     return error_memory(&model->error);
   for (size_t i = 0; i < count; i++) {
     name_member(name, i);
-    qe_model *inner = open_inner(model, archive, name);
+    qe_model *inner = open_inner(model, archive, name, 0);
     if (!inner || family_add(model->family, inner, &model->configuration, &model->error) != QE_OK)
       return model->error.status;
   }
@@ -541,8 +541,9 @@ int qe_model_open_memory(qe_model *model, const void *bytes, size_t size, size_t
   return open_bytes(model, bytes, size, limit) == QE_OK ? QE_OK : open_failed(model, NULL);
 }
 
-int model_open_inner(qe_model *model, qe_text archive, struct context *lent) {
+int model_open_inner(qe_model *model, qe_text archive, struct context *lent, size_t read_layers) {
   model->inner = true;
   model->lent = lent;
+  model->read_layers = read_layers;
   return qe_model_open_memory(model, archive.data, archive.size, 0);
 }

@@ -140,9 +140,13 @@ QE_API int qe_score(qe_scorer *scorer, const qe_pair *pairs, size_t count, float
 ** each distinct translation and each distinct word is computed once, and so is what translations share at their beginnings
 ** and ends. Memory is bounded, whatever the length of the list. */
 QE_API int qe_score_list(qe_scorer *scorer, const qe_pair *pairs, size_t count, float *scores);
-/* How likely each token of the translation is BAD, 0..1; tokens are what stands between ASCII white space. *count is how many
-** there are; bad[] gets the first `room` of them. A use error where the model has no head for words. */
-QE_API int qe_score_words(qe_scorer *scorer, const qe_pair *pair, float *bad, size_t room, size_t *count);
+/* Tokens of translations, which are what stands between ASCII white space: those of pairs[i] will be numbers offset[i] to
+** offset[i + 1] - 1 of all, whose count is returned. offset has count + 1 places. */
+QE_API size_t qe_count_tokens(const qe_pair *pairs, size_t count, size_t *offset);
+/* The scores of qe_score, and from the same pass how likely each token is BAD, 0..1: bad has offset[count] places, offset is
+** that of qe_count_tokens. A use error where the model has no head for words. */
+QE_API int qe_score_words(qe_scorer *scorer, const qe_pair *pairs, size_t count, const size_t *offset,
+                          float *scores, float *bad);
 /* Why a score may mean little. Empty: a side without words. Copied: the translation is the source, letters and all.
 ** Truncated: longer than the model reads at once, scored in windows. Wrong script: see qe_model_script_fits. */
 enum { QE_REASON_EMPTY = 1, QE_REASON_COPIED = 2, QE_REASON_TRUNCATED = 4, QE_REASON_WRONG_SCRIPT = 8 };

@@ -52,6 +52,7 @@ static void score_part(void *context, int part) {
   struct work *work = scorer->works[part];
   const size_t parts = (size_t)scorer->parts, number = (size_t)part;
   work->status = QE_OK;
+  work->token = &scorer->token[part];
   scorer->score(scorer, work, share_begin(scorer->count, parts, number),
                 share_begin(scorer->count, parts, number + 1));
 }
@@ -67,11 +68,13 @@ qe_scorer *qe_scorer_new(const qe_model *model, qe_pool *pool) {
   scorer->kernel = kernel_choose(NULL);
   scorer->threads = qe_pool_threads(pool);
   scorer->works = memory_new((size_t)scorer->threads, sizeof *scorer->works);
-  if (!scorer->works) {
-    memory_free(scorer);
-    return NULL;
-  }
-  return scorer;
+  scorer->token = memory_new((size_t)scorer->threads, sizeof *scorer->token);
+  if (scorer->works && scorer->token)
+    return scorer;
+  memory_free(scorer->works);
+  memory_free(scorer->token);
+  memory_free(scorer);
+  return NULL;
 }
 
 static void works_clear(qe_scorer *scorer) {
@@ -88,7 +91,9 @@ void qe_scorer_free(qe_scorer *scorer) {
   works_clear(scorer);
   memory_free(scorer->cut);
   windows_free(&scorer->windows);
-  words_free(&scorer->token);
+  for (int i = 0; i < scorer->threads; i++)
+    words_free(&scorer->token[i]);
+  memory_free(scorer->token);
   encoding_work_free(&scorer->encoding);
   memory_free(scorer->works);
   memory_free(scorer);

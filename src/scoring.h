@@ -18,9 +18,7 @@ struct scoring {
 
 struct work {
   int status;
-  const float
-      *bad; /* of the pair that was scored last, how likely each word of its translation is BAD, if the scorer */
-  size_t words; /* wants_words */
+  struct words *token; /* of the thread, for score_words.c */
 };
 
 /* Scores pairs first .. end - 1 of the call; the status is left in the work area. */
@@ -52,14 +50,20 @@ struct qe_scorer {
   size_t cut_room;
   struct windows windows;
   struct encoding_work encoding; /* of reasons.c */
-  struct words token;
-  bool wants_words;
-  bool no_windows; /* such pairs keep the score of their beginning */
+  struct words *token;           /* per thread */
+  struct tagging *tagging;       /* of a call that wants words, too; otherwise NULL */
+  bool no_windows;               /* such pairs keep the score of their beginning */
 };
 
 /* ---- score.c ---- */
 /* Scores pairs in one call of the pool, as far as the model reads them. */
 int scorer_run(qe_scorer *scorer, const qe_pair *pairs, size_t count, float *scores);
+/* ---- score_words.c ---- */
+struct tagging;
+/* Takes how likely each word of a translation is BAD, where the scorer has `tagging`. QE_OK or QE_MEMORY. */
+int words_take(const qe_scorer *scorer, const struct work *work, size_t number, const float *bad, size_t words);
+/* Those of a pair of the call that was cut into windows, which are scored once more, one by one. */
+int words_of_windows(qe_scorer *scorer, struct tagging *tagging, size_t number);
 /* ---- windows.c ---- */
 void windows_free(struct windows *windows);
 /* The pairs of which only the beginning was read, again, in windows. */

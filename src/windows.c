@@ -99,13 +99,18 @@ static int score_long(qe_scorer *scorer, const qe_pair *pair, float *score) {
 /* The list of them is made first: scoring a window overwrites what the scorer remembers of the call. */
 int windows_score(qe_scorer *scorer, const qe_pair *pairs, size_t count, float *scores) {
   struct windows *windows = &scorer->windows;
+  struct tagging *tagging = scorer->tagging;
   size_t found = 0;
   if (!memory_reserve((void **)&windows->numbers, &windows->number_room, count, sizeof *windows->numbers))
     return error_memory(&scorer->error);
   for (size_t i = 0; i < count; i++)
     if (scorer->cut[i])
       windows->numbers[found++] = i;
-  for (size_t i = 0; i < found && scorer->error.status == QE_OK; i++)
-    score_long(scorer, &pairs[windows->numbers[i]], &scores[windows->numbers[i]]);
+  scorer->tagging = NULL; /* windows are no pairs of the call */
+  for (size_t i = 0; i < found && scorer->error.status == QE_OK; i++) {
+    const size_t number = windows->numbers[i];
+    if (score_long(scorer, &pairs[number], &scores[number]) == QE_OK && tagging)
+      words_of_windows(scorer, tagging, number);
+  }
   return scorer->error.status;
 }

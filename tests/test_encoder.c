@@ -25,7 +25,8 @@ static qe_model *import(const char *configuration, const qe_dataset *corpus) {
   return model;
 }
 
-/* Pairs of made-up words, some unknown, some empty, some longer than there are positions for. */
+/* Pairs of made-up words, some unknown, some empty, some longer than there are positions for. Some have the source of the
+** pair before, some its translation, some both. */
 static qe_dataset *make_data(void) {
   static const char *const words[] = { "ka", "lo", "mi", "su", "te", "ro", "pa", "vi", "xq", "ne", "so", "go" };
   qe_dataset *data = qe_dataset_new();
@@ -35,6 +36,8 @@ static qe_dataset *make_data(void) {
   qe_rng_seed(&rng, 7, "data");
   for (size_t i = 0; i < PAIRS; i++) {
     for (size_t side = 0; side < 2; side++) {
+      if (i > 0 && i / 4 >> side & 1)
+        continue;
       const size_t count = i % 20 == 19 ? 60 : qe_rng_below(&rng, 12);
       texts[side][0] = '\0';
       for (size_t j = 0; j < count; j++)

@@ -142,7 +142,8 @@ static void test_tokens_are_as_bad_as_their_worst_word(void **state) {
   static const size_t words[] = { 1, 4, 3, 2 }; /* of each token */
   const uint32_t row = 0;
   float bad[8];
-  size_t count, next = 0;
+  float score, alone;
+  size_t offset[2], next = 0;
   qe_dataset *data = rows_of(translations, 1), *seen = fixture_data(60, 4, 10);
   qe_model *model = fixture_model(HEAD, seen);
   qe_tape *tape = qe_tape_new(NULL, 1);
@@ -151,8 +152,11 @@ static void test_tokens_are_as_bad_as_their_worst_word(void **state) {
   assert_int_equal(qe_tape_status(tape), QE_OK);
   qe_scorer *scorer = qe_scorer_new(model, NULL);
   const qe_pair pair = qe_dataset_pair(data, 0);
-  assert_int_equal(qe_score_words(scorer, &pair, bad, 8, &count), QE_OK);
-  assert_int_equal(count, 4);
+  const size_t count = qe_count_tokens(&pair, 1, offset);
+  assert_true(offset[0] == 0 && offset[1] == 4 && count == 4);
+  assert_int_equal(qe_score_words(scorer, &pair, 1, offset, &score, bad), QE_OK);
+  assert_int_equal(qe_score(scorer, &pair, 1, &alone), QE_OK);
+  assert_memory_equal(&score, &alone, sizeof score);
   assert_int_equal(qe_rows(logits), 10);
   for (size_t i = 0; i < count; i++) {
     double worst = -INFINITY;
@@ -160,15 +164,59 @@ static void test_tokens_are_as_bad_as_their_worst_word(void **state) {
       worst = fmax(worst, (double)qe_values(logits)[next++]);
     assert_true(fabs((double)bad[i] - 1 / (1 + exp(-worst))) < 1e-5);
   }
-  bad[1] = -1;
-  assert_int_equal(qe_score_words(scorer, &pair, bad, 1, &count), QE_OK);
-  assert_true(count == 4 && bad[1] == -1); /* no more than there is room for */
+  assert_int_equal(qe_score_words(scorer, &pair, 1, NULL, &score, bad), QE_USE);
+  assert_int_equal(qe_score_words(scorer, &pair, 1, offset, &score, NULL), QE_USE);
   qe_scorer_free(scorer);
   qe_batch_free(batch);
   qe_tape_free(tape);
   qe_model_free(model);
   qe_dataset_free(seen);
   qe_dataset_free(data);
+}
+
+/* Words of many pairs in one call are those of each alone, and the scores are those of qe_score: also where texts are cut
+** into windows, even inside a token, which stays one. */
+static void test_words_of_many_pairs(void **state) {
+  enum { MANY = 24, TEXT = 2000, MOST = 400 };
+  static char texts[MANY][TEXT];
+  static float bad[MANY * MOST];
+  float scores[MANY], expected[MANY], alone[MOST], score;
+  size_t offset[MANY + 1], own[2];
+  qe_rng rng;
+  qe_pair pairs[MANY];
+  (void)state;
+  qe_rng_seed(&rng, 3, "many");
+  for (size_t i = 0; i < MANY; i++)
+    fixture_sentence(&rng, texts[i], TEXT, i % 3 == 0 ? 250 : i % 7);
+  strcpy(texts[4], "abcde"); /* the translation of a source that is cut into more windows than it has bytes */
+  for (size_t i = 0; i < MANY; i++)
+    pairs[i] = (qe_pair){ .source = qe_string(texts[i == 4 ? 0 : i / 2]), .translation = qe_string(texts[i]) };
+  qe_dataset *seen = fixture_data(60, 4, 10);
+  qe_model *model = fixture_model(HEAD, seen);
+  qe_pool *pool = qe_pool_new(2);
+  qe_scorer *team = qe_scorer_new(model, pool), *scorer = qe_scorer_new(model, NULL);
+  const size_t tokens = qe_count_tokens(pairs, MANY, offset);
+  assert_true(offset[5] - offset[4] == 1 && tokens < MANY * MOST);
+  for (size_t i = 0; i <= tokens; i++)
+    bad[i] = -1;
+  assert_int_equal(qe_score_words(team, pairs, MANY, offset, scores, bad), QE_OK);
+  assert_true(qe_scorer_truncated(team) > MANY / 4);
+  for (size_t i = 0; i < tokens; i++)
+    assert_true(bad[i] >= 0 && bad[i] <= 1);
+  assert_true(bad[tokens] == -1);
+  assert_int_equal(qe_score(scorer, pairs, MANY, expected), QE_OK);
+  assert_memory_equal(scores, expected, sizeof scores);
+  for (size_t i = 0; i < MANY; i++) {
+    const size_t count = qe_count_tokens(&pairs[i], 1, own);
+    assert_int_equal(count, offset[i + 1] - offset[i]);
+    assert_int_equal(qe_score_words(scorer, &pairs[i], 1, own, &score, alone), QE_OK);
+    assert_memory_equal(alone, bad + offset[i], count * sizeof *alone);
+  }
+  qe_scorer_free(team);
+  qe_scorer_free(scorer);
+  qe_pool_free(pool);
+  qe_model_free(model);
+  qe_dataset_free(seen);
 }
 
 /* What a side is written in, as the manifest's languages have it. */
@@ -230,6 +278,7 @@ int main(void) {
     cmocka_unit_test(test_rows_keep_their_tags),
     cmocka_unit_test(test_carried_over),
     cmocka_unit_test(test_tokens_are_as_bad_as_their_worst_word),
+    cmocka_unit_test(test_words_of_many_pairs),
     cmocka_unit_test(test_scripts_and_reasons),
     cmocka_unit_test(test_spread_and_threshold),
   };

@@ -86,14 +86,12 @@ function words.judge(model, rows, tokens, tags, threads, most)
   local scorer <close> = qe.scorer(model, threads)
   local texts, marks = lines.aligned(tokens, tags)
   if not texts then error(marks, 0) end
-  local by_row = {}
-  for i = 1, math.min(most or math.huge, rows:rows()) do
-    local found = {}
-    local probabilities = assert(scorer:words((rows:pair(i)), texts[i]))
-    for k, bad in ipairs(words.parse(marks[i], #probabilities)) do
-      found[k] = { probability = probabilities[k], bad = bad }
-    end
-    by_row[i] = found
+  local by_row, pairs_ = {}, {}
+  for i = 1, math.min(most or math.huge, rows:rows()) do pairs_[i] = { (rows:pair(i)), texts[i] } end
+  local scores, probabilities = scorer:words_all(pairs_)
+  for i, own in ipairs(scores and probabilities or error(probabilities, 0)) do
+    by_row[i] = {}
+    for k, bad in ipairs(words.parse(marks[i], #own)) do by_row[i][k] = { probability = own[k], bad = bad } end
   end
   return by_row
 end

@@ -17,10 +17,10 @@ complain() {
 allowed='_GLOBAL_OFFSET_TABLE_|__cpu_model|mem(cmp|cpy|set|chr|move)|str(cmp|len)|snprintf|qsort'
 allowed+='|__stack_chk_fail|memory_(new|grow|free|reserve)|error_(clear|memory|set)|pool_run|qe_pool_threads'
 allowed+='|kernel_[a-z0-9]+|decoder_inputs|qe_params_(find|matrix|name)|qe_dataset_(pair|rows)|utf8_decode|utf8_is_letter'
-allowed+='|architecture_matrix|(birnn|encoder|aligned|context|cover|evidence|sketch|grams|recent|forests?|surface)_[a-z_]+|vocabulary_unigram|(unigram|byte_trie)_[a-z_]+|fnv1a|text_(order|same|take)|qe_string|__popcountdi2'
-allowed+='|vocabulary_ids|words_(free|split)|counted_(levels|free)|room_(copy|lay|take|panels|head)|panels_(of|turned)|work_[a-z]+|score_run|shared_free|windows_(score|free)|encoding_work_free|scorer_run'
+allowed+='|architecture_matrix|(birnn|encoder|aligned|context|cover|evidence|sketch|grams|recent|forests?|surface)_[a-z_]+|vocabulary_unigram|(unigram|byte_trie)_[a-z_]+|fnv1a|text_(order|same|take|next_token)|qe_string|__popcountdi2'
+allowed+='|vocabulary_ids|words_(free|split|take|of_windows)|counted_(levels|free)|room_(copy|lay|take|panels|head)|panels_(of|turned)|work_[a-z]+|score_run|shared_free|windows_(score|free)|encoding_work_free|scorer_run|qe_score|qe_model_word_threshold'
 allowed+='|utf8proc_(category|decompose_char|encode_char|get_property|normalize_utf32|tolower)'
-for source in score windows room birnn_fold birnn_score birnn_list encoder_fold encoder_score aligned_fold aligned_score recent surface forest evidence sketch grams text unigram byte_trie vocabulary decoder kernel; do
+for source in score score_words windows room birnn_fold birnn_score birnn_list encoder_fold encoder_score aligned_fold aligned_score recent surface forest evidence sketch grams text unigram byte_trie vocabulary decoder kernel; do
   objects=$(find CMakeFiles -path '*/src/*' -name "$source.c.o")
   [ -n "$objects" ] || complain "no object of $source.c"
   for object in $objects; do

@@ -90,8 +90,8 @@ local function number(value)
 end
 
 -- Tokens of the translation, how likely each is BAD, and whether that is enough to call it so.
-local function tagged(scorer, item, threshold)
-  local bad, list, count = assert(scorer:words(item[1], item[2], item[3])), {}, 0
+local function tagged(item, bad, threshold)
+  local list, count = {}, 0
   for token in item[2]:gmatch "[^ \t\r\n\v\f]+" do
     count = count + 1
     list[count] = { word = token, bad = bad[count], tag = bad[count] >= threshold and "BAD" or "OK" }
@@ -113,7 +113,7 @@ local function json_of(shown, item, z)
   for i, reason in ipairs(malformed and { "malformed" } or assert(shown.scorer:reasons(item[1], item[2]))) do
     reasons[i] = '"' .. reason .. '"'
   end
-  local words = shown.word_threshold and not malformed and json_words(tagged(shown.scorer, item, shown.word_threshold))
+  local words = item.bad and json_words(tagged(item, item.bad, shown.word_threshold))
   return ('{"score": %s, "calibrated": %s, "spread": %s, "words": %s, "reasons": [%s], "line": %d}\n'):format(
     number(z), number(not malformed and model:calibrated(z)), number(not malformed and model:spread(z)),
     words or "null", table.concat(reasons, ", "), item.line)
@@ -123,7 +123,7 @@ local function text_of(shown, item, value)
   if item.problem then return "nan\n" end
   if shown.arguments.threshold then return item[1] .. "\t" .. item[2] .. "\n" end
   local tags = {}
-  for i, word in ipairs(shown.arguments.words and tagged(shown.scorer, item, shown.word_threshold) or {}) do
+  for i, word in ipairs(item.bad and tagged(item, item.bad, shown.word_threshold) or {}) do
     tags[i] = word.tag
   end
   local line = ("%.6f"):format(value)
@@ -156,11 +156,14 @@ local function flush(batch, shown)
   for _, item in ipairs(batch) do
     if not item.problem then good[#good + 1] = item end
   end
-  local before = shown.scorer:truncated()
-  local scores, next_good = shown.scorer:score_all(good), 0
-  shown.long = shown.long + shown.scorer:truncated() - before -- words of the same pairs are read once more
+  local scorer, next_good = shown.scorer, 0
+  local scores, bad = (shown.wants_words and scorer.words_all or scorer.score_all)(scorer, good)
+  assert(scores, bad)
   for _, item in ipairs(batch) do
-    if not item.problem then next_good = next_good + 1 end
+    if not item.problem then
+      next_good = next_good + 1
+      item.bad = shown.wants_words and bad[next_good]
+    end
     show(shown, item, item.problem and 0 / 0 or scores[next_good])
   end
 end
@@ -172,8 +175,9 @@ end
 
 local function score_all(next_pair, model, arguments, logprobs, logprob_lines)
   local scorer <close> = qe.scorer(model, qe.pool(arguments.threads or 1))
-  local shown = { scorer = scorer, model = model, arguments = arguments, word_threshold = model:word_threshold(),
-                  kept = 0, long = 0 }
+  local threshold = model:word_threshold()
+  local shown = { scorer = scorer, model = model, arguments = arguments, word_threshold = threshold, kept = 0,
+                  wants_words = threshold and (arguments.words or arguments.json) }
   local batch, line, bad = {}, 0, 0
   local size, counter = FIRST_BATCH, progress.counter "pairs"
   for item in next_pair do
@@ -200,8 +204,8 @@ local function score_all(next_pair, model, arguments, logprobs, logprob_lines)
   end
   flush(batch, shown)
   counter:close()
-  if shown.long > 0 then
-    io.stderr:write(("%d sides longer than the model's limit were cut into windows\n"):format(shown.long))
+  if scorer:truncated() > 0 then
+    io.stderr:write(("%d sides longer than the model's limit were cut into windows\n"):format(scorer:truncated()))
   end
   if arguments.threshold then io.stderr:write(("%d of %d pairs kept\n"):format(shown.kept, line)) end
   if logprobs and line < logprob_lines then
