@@ -14,33 +14,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MANIFEST "manifest.json"
-
-/* The order of a model's members. Those between the weights and the card are there if the manifest lists them. */
-static const char *const first[] = { "FORMAT",       MANIFEST,       "weights.bin", "vocab.source", "vocab.target",
-                                     "vocab.pieces", "evidence.bin", "forest.bin",  "context.qe" };
-static const char *const last[] = { "MODEL_CARD.md", "LICENSE" };
-enum { FIRST = sizeof first / sizeof *first, LAST = sizeof last / sizeof *last, ALWAYS = 3 };
-enum { CARD = FIRST + FAMILY_MOST_MEMBERS, MEMBERS = CARD + LAST, MOST_MANIFEST = 1 << 20, NAME_ROOM = 20 };
-
-/* The name at a place; `room` is for those of a family's members. */
-static const char *name_at(int place, char room[NAME_ROOM]) {
-  if (place < FIRST)
-    return first[place];
-  if (place >= CARD)
-    return last[place - CARD];
-  snprintf(room, NAME_ROOM, "member%d.qe", place - FIRST + 1);
-  return room;
-}
-
-static int place_in_order(const char *name) {
-  char room[NAME_ROOM];
-  for (int i = 0; i < MEMBERS; i++)
-    if (strcmp(name_at(i, room), name) == 0)
-      return i;
-  return -1;
-}
-
 /* ---- pack ---- */
 
 struct packing {
@@ -80,7 +53,7 @@ static int read_regular(const char *path, size_t limit, char **bytes, size_t *si
 
 static int read_member(struct packing *packing, const char *name) {
   struct error *error = &packing->archive->error, inner = { 0 };
-  const bool small = strcmp(name, MANIFEST) == 0 && packing->left > MOST_MANIFEST;
+  const bool small = strcmp(name, MANIFEST_MEMBER) == 0 && packing->left > MOST_MANIFEST;
   char *path = join(packing->folder, name), *bytes;
   size_t size;
   if (!path)
@@ -97,21 +70,22 @@ static int read_member(struct packing *packing, const char *name) {
 
 static int read_manifest(struct packing *packing) {
   json_error_t reason;
-  if (read_member(packing, MANIFEST) != QE_OK)
+  if (read_member(packing, MANIFEST_MEMBER) != QE_OK)
     return packing->archive->error.status;
   const qe_text text = qe_archive_member(packing->members, 0);
   packing->manifest = json_loadb(text.data, text.size, JSON_REJECT_DUPLICATES, &reason);
   if (!packing->manifest)
-    return error_set(&packing->archive->error, QE_FORMAT, MANIFEST ":%d: %s", reason.line, reason.text);
+    return error_set(&packing->archive->error, QE_FORMAT, MANIFEST_MEMBER ":%d: %s", reason.line, reason.text);
   if (!json_is_object(packing->manifest))
-    return error_set(&packing->archive->error, QE_FORMAT, MANIFEST ": not a JSON object");
+    return error_set(&packing->archive->error, QE_FORMAT, MANIFEST_MEMBER ": not a JSON object");
   return QE_OK;
 }
 
 static bool is_wanted(const struct packing *packing, const char *name) {
-  const int place = place_in_order(name);
-  const bool choice = place >= ALWAYS && place < CARD;
-  return place >= 0 && (!choice || json_object_get(json_object_get(packing->manifest, "members"), name) != NULL);
+  const size_t place = member_place(name);
+  const bool choice = place > MEMBER_WEIGHTS && place < MEMBER_MODEL_CARD;
+  return place < MEMBER_PLACES &&
+         (!choice || json_object_get(json_object_get(packing->manifest, "members"), name) != NULL);
 }
 
 static int refuse_unknown(struct packing *packing) {
@@ -119,8 +93,8 @@ static int refuse_unknown(struct packing *packing) {
   const char *name;
   json_t *value;
   json_object_foreach(json_object_get(packing->manifest, "members"), name, value) {
-    if (place_in_order(name) < 0)
-      return error_set(error, QE_FORMAT, MANIFEST ": lists the member %.100s, which no model has", name);
+    if (member_place(name) == MEMBER_PLACES)
+      return error_set(error, QE_FORMAT, MANIFEST_MEMBER ": lists the member %.100s, which no model has", name);
   }
   DIR *folder = opendir(packing->folder);
   if (!folder)
@@ -134,10 +108,10 @@ static int refuse_unknown(struct packing *packing) {
 }
 
 static int read_others(struct packing *packing) {
-  char room[NAME_ROOM];
-  for (int i = 0; i < MEMBERS; i++) {
-    const char *name = name_at(i, room);
-    if (strcmp(name, MANIFEST) != 0 && is_wanted(packing, name) && read_member(packing, name) != QE_OK)
+  char room[MEMBER_NAME];
+  for (size_t place = 0; place < MEMBER_PLACES; place++) {
+    const char *name = member_name(place, room);
+    if (place != MEMBER_MANIFEST && is_wanted(packing, name) && read_member(packing, name) != QE_OK)
       return packing->archive->error.status;
   }
   return QE_OK;
@@ -164,22 +138,22 @@ static int add_format(struct packing *packing, qe_text format) {
   return add(packing, "FORMAT", line, strlen(line));
 }
 
-static int add_one(struct packing *packing, const char *name, qe_text member) {
-  if (strcmp(name, "FORMAT") == 0)
+static int add_one(struct packing *packing, size_t place, const char *name, qe_text member) {
+  if (place == MEMBER_FORMAT)
     return add_format(packing, member);
-  if (strcmp(name, MANIFEST) == 0)
-    return add(packing, MANIFEST, packing->text, packing->text_size);
+  if (place == MEMBER_MANIFEST)
+    return add(packing, name, packing->text, packing->text_size);
   return add(packing, name, member.data, member.size);
 }
 
 static int add_in_order(struct packing *packing) {
   int status = make_manifest(packing);
-  char room[NAME_ROOM];
-  for (int i = 0; i < MEMBERS && status == QE_OK; i++) {
-    const char *name = name_at(i, room);
+  char room[MEMBER_NAME];
+  for (size_t place = 0; place < MEMBER_PLACES && status == QE_OK; place++) {
+    const char *name = member_name(place, room);
     const int number = qe_archive_find(packing->members, name);
     if (number >= 0)
-      status = add_one(packing, name, qe_archive_member(packing->members, (size_t)number));
+      status = add_one(packing, place, name, qe_archive_member(packing->members, (size_t)number));
   }
   return status;
 }
@@ -233,7 +207,7 @@ int qe_pack(qe_archive *archive, const char *folder, const char *path) {
 /* ---- unpack ---- */
 
 static int check_members(const qe_archive *archive, struct error *error) {
-  const int number = qe_archive_find(archive, MANIFEST);
+  const int number = qe_archive_find(archive, MANIFEST_MEMBER);
   if (number < 0)
     return QE_OK;
   json_t *manifest = manifest_parse(qe_archive_member(archive, (size_t)number), error);

@@ -1,7 +1,6 @@
 /*
-** package.c - a model as an archive and back. The members, in this order: FORMAT, manifest.json, weights.bin,
-** vocab.source and vocab.target (of words only) or vocab.pieces, evidence.bin (of what was counted), context.qe (an
-** encoder's whole archive), member1.qe, member2.qe, ... (those of a family), MODEL_CARD.md, LICENSE. Opening believes nothing: every member must be listed with its sha256, every byte accounted for, and the
+** package.c - a model as an archive and back. Its members, in their order, are those of members.h that its configuration
+** asks for. Opening believes nothing: every member must be listed with its sha256, every byte accounted for, and the
 ** golden pairs must score, bit for bit, what the manifest promises. A model is whole or empty, never half read.
 */
 #include "architecture.h"
@@ -13,17 +12,40 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* NULL: none of its own, as n-grams are hashed and both sides have the same pieces. */
-static const char *vocabulary_member(enum vocabulary_kind kind, int side) {
-  if (kind == VOCABULARY_PIECES)
-    return side == QE_SOURCE ? "vocab.pieces" : NULL;
-  return kind == VOCABULARY_NGRAMS ? NULL : side == QE_SOURCE ? "vocab.source" : "vocab.target";
+enum { DEFAULT_LIMIT = 1 << 30 };
+
+/* ---- which members ---- */
+
+static size_t members_of(const struct configuration *c) {
+  return c->architecture == &family_of_students ? c->family.members : 0;
 }
-#define EVIDENCE_MEMBER "evidence.bin"
-#define FOREST_MEMBER   "forest.bin"
-#define CONTEXT_MEMBER  "context.qe"
-enum { MEMBER_NAME = 32 };
-enum { MOST_MANIFEST = 1 << 20, DEFAULT_LIMIT = 1 << 30 };
+
+static bool holds_context(const qe_model *model) {
+  const struct configuration *c = &model->configuration;
+  const bool reads = c->architecture == &aligned_student && c->aligned.context_layer > 0;
+  return !model->inner && (reads || members_of(c) > 0);
+}
+
+/* Hashed n-grams have no member; pieces are those of both sides. */
+static bool has_member(const qe_model *model, size_t place) {
+  const struct configuration *c = &model->configuration;
+  const enum vocabulary_kind kind = c->vocabulary[place == MEMBER_TARGET ? QE_TARGET : QE_SOURCE].kind;
+  switch (place) {
+  case MEMBER_SOURCE:
+  case MEMBER_TARGET:
+    return kind != VOCABULARY_PIECES && kind != VOCABULARY_NGRAMS;
+  case MEMBER_PIECES:
+    return kind == VOCABULARY_PIECES;
+  case MEMBER_EVIDENCE:
+    return c->architecture->counts;
+  case MEMBER_FOREST:
+    return configuration_forests(c) > 0;
+  case MEMBER_CONTEXT:
+    return holds_context(model);
+  default:
+    return place < MEMBER_FAMILY || place >= MEMBER_MODEL_CARD || place - MEMBER_FAMILY < members_of(c);
+  }
+}
 
 /* ---- save ---- */
 
@@ -32,94 +54,71 @@ static int member_failed(qe_model *model, const qe_archive *archive) {
 }
 
 /* What was written for a member, which is freed; `status` says whether it could be. */
-static int add_written(qe_model *model, qe_archive *archive, const char *name, int status, char *bytes,
-                       size_t size) {
+static int add_written(qe_model *model, qe_archive *archive, size_t place, int status, char *bytes, size_t size) {
+  char room[MEMBER_NAME];
   if (status != QE_OK)
     return model->error.status != QE_OK ? model->error.status : error_memory(&model->error);
-  status = qe_archive_add(archive, name, bytes, size);
+  status = qe_archive_add(archive, member_name(place, room), bytes, size);
   memory_free(bytes);
   return status == QE_OK ? QE_OK : member_failed(model, archive);
 }
 
-static int add_weights(qe_model *model, qe_archive *archive) {
-  char *bytes = NULL;
-  size_t size = 0;
-  const int status = weights_write(model->params, model->storage, &bytes, &size, &model->error);
-  return add_written(model, archive, "weights.bin", status, bytes, size);
+static int write_vocabulary(qe_model *model, size_t place, char **bytes, size_t *size) {
+  const struct vocabulary *vocabulary = &model->vocabulary[place == MEMBER_TARGET ? QE_TARGET : QE_SOURCE];
+  return place == MEMBER_PIECES ? unigram_write(vocabulary_unigram(vocabulary), bytes, size)
+                                : vocabulary_write(vocabulary, bytes, size);
 }
 
-static int add_vocabulary(qe_model *model, qe_archive *archive, int side) {
-  char *bytes = NULL;
-  size_t size = 0;
-  const struct vocabulary *vocabulary = &model->vocabulary[side];
-  const char *name = vocabulary_member(vocabulary->kind, side);
-  if (!name)
-    return QE_OK;
-  const int status = vocabulary->kind == VOCABULARY_PIECES
-                         ? unigram_write(vocabulary_unigram(vocabulary), &bytes, &size)
-                         : vocabulary_write(vocabulary, &bytes, &size);
-  return add_written(model, archive, name, status, bytes, size);
+static int write_text(const char *text, char **bytes, size_t *size) {
+  *size = strlen(text);
+  *bytes = memory_new(*size + 1, 1);
+  if (!*bytes)
+    return QE_MEMORY;
+  memcpy(*bytes, text, *size);
+  return QE_OK;
 }
 
-static int add_evidence(qe_model *model, qe_archive *archive) {
-  char *bytes = NULL;
-  size_t size = 0;
-  if (!model->evidence)
-    return QE_OK;
-  const int status = evidence_write(model->evidence, &bytes, &size);
-  return add_written(model, archive, EVIDENCE_MEMBER, status, bytes, size);
-}
+static int write_inner(qe_model *model, size_t place, qe_model *inner, char **bytes, size_t *size);
 
-static int add_forests(qe_model *model, qe_archive *archive) {
-  char *bytes = NULL;
-  size_t size = 0;
-  if (!model->forests)
-    return QE_OK;
-  const int status = forests_write(model->forests, &bytes, &size);
-  return add_written(model, archive, FOREST_MEMBER, status, bytes, size);
+/* What is to stand at a place after the manifest. */
+static int write_member(qe_model *model, size_t place, char **bytes, size_t *size) {
+  switch (place) {
+  case MEMBER_WEIGHTS:
+    return weights_write(model->params, model->storage, bytes, size, &model->error);
+  case MEMBER_SOURCE:
+  case MEMBER_TARGET:
+  case MEMBER_PIECES:
+    return write_vocabulary(model, place, bytes, size);
+  case MEMBER_EVIDENCE:
+    return evidence_write(model->evidence, bytes, size);
+  case MEMBER_FOREST:
+    return forests_write(model->forests, bytes, size);
+  case MEMBER_CONTEXT:
+    return write_inner(model, place, context_encoder(model->context), bytes, size);
+  case MEMBER_MODEL_CARD:
+    return write_text(model->card, bytes, size);
+  case MEMBER_LICENCE:
+    return write_text(model->licence, bytes, size);
+  default:
+    return write_inner(model, place, family_member(model->family, place - MEMBER_FAMILY), bytes, size);
+  }
 }
 
 static int pack(qe_model *model, qe_archive *archive);
 
-/* Another model's whole archive as a member. */
-static int add_inner(qe_model *model, qe_archive *archive, const char *name, qe_model *inner) {
-  char *bytes = NULL;
-  size_t size;
+/* Another model's whole archive. */
+static int write_inner(qe_model *model, size_t place, qe_model *inner, char **bytes, size_t *size) {
+  char room[MEMBER_NAME];
   qe_archive *own = qe_archive_new();
   if (!own)
-    return error_memory(&model->error);
+    return QE_MEMORY;
   int status = pack(inner, own);
   if (status != QE_OK)
-    error_set(&model->error, status, "%s: %.300s", name, inner->error.text);
-  else if (archive_bytes(own, &bytes, &size) != QE_OK)
+    error_set(&model->error, status, "%s: %.300s", member_name(place, room), inner->error.text);
+  else if ((status = archive_bytes(own, bytes, size)) != QE_OK)
     member_failed(model, own);
-  else if (qe_archive_add(archive, name, bytes, size) != QE_OK)
-    member_failed(model, archive);
   qe_archive_free(own);
-  memory_free(bytes);
-  return model->error.status;
-}
-
-static void name_member(char name[MEMBER_NAME], size_t number) {
-  snprintf(name, MEMBER_NAME, "member%zu.qe", number + 1);
-}
-
-static int add_inner_models(qe_model *model, qe_archive *archive) {
-  char name[MEMBER_NAME];
-  if (!model->context || model->inner)
-    return QE_OK;
-  if (add_inner(model, archive, CONTEXT_MEMBER, context_encoder(model->context)) != QE_OK)
-    return model->error.status;
-  for (size_t i = 0; model->family && i < family_count(model->family); i++) {
-    name_member(name, i);
-    if (add_inner(model, archive, name, family_member(model->family, i)) != QE_OK)
-      return model->error.status;
-  }
-  return QE_OK;
-}
-
-static int add_text(qe_model *model, qe_archive *archive, const char *name, const char *text) {
-  return qe_archive_add(archive, name, text, strlen(text)) == QE_OK ? QE_OK : member_failed(model, archive);
+  return status;
 }
 
 /* What the golden pairs score now; refused where it is not a number. */
@@ -153,22 +152,30 @@ static int add_manifest(qe_model *model, qe_archive *archive, const qe_archive *
   json_decref(manifest);
   if (text) {
     manifest_format((qe_text){ text, size }, format);
-    if (add_text(model, archive, "FORMAT", format) == QE_OK &&
-        qe_archive_add(archive, "manifest.json", text, size) != QE_OK)
+    if (qe_archive_add(archive, "FORMAT", format, strlen(format)) != QE_OK ||
+        qe_archive_add(archive, MANIFEST_MEMBER, text, size) != QE_OK)
       member_failed(model, archive);
   }
   memory_free(text);
   return model->error.status;
 }
 
+static int add_members(qe_model *model, qe_archive *archive) {
+  for (size_t place = MEMBER_WEIGHTS; place < MEMBER_PLACES; place++) {
+    char *bytes = NULL;
+    size_t size = 0;
+    if (!has_member(model, place))
+      continue;
+    const int status = write_member(model, place, &bytes, &size);
+    if (add_written(model, archive, place, status, bytes, size) != QE_OK)
+      return model->error.status;
+  }
+  return QE_OK;
+}
+
 /* The manifest lists the members after it, so those are gathered in `others` first. */
 static int fill(qe_model *model, qe_archive *archive, qe_archive *others, const float *golden_scores) {
-  if (add_weights(model, others) != QE_OK || add_vocabulary(model, others, 0) != QE_OK ||
-      add_vocabulary(model, others, 1) != QE_OK || add_evidence(model, others) != QE_OK ||
-      add_forests(model, others) != QE_OK || add_inner_models(model, others) != QE_OK ||
-      add_text(model, others, "MODEL_CARD.md", model->card) != QE_OK ||
-      add_text(model, others, "LICENSE", model->licence) != QE_OK ||
-      add_manifest(model, archive, others, golden_scores) != QE_OK)
+  if (add_members(model, others) != QE_OK || add_manifest(model, archive, others, golden_scores) != QE_OK)
     return model->error.status;
   for (size_t i = 0; i < qe_archive_count(others); i++) {
     qe_text member = qe_archive_member(others, i);
@@ -235,62 +242,31 @@ static int check_format(qe_text format, qe_text manifest, struct error *error) {
                    (int)(format.size - magic - 1 > 20 ? 20 : format.size - magic - 1), format.data + magic);
 }
 
-/* The names of a model's members, in their order. */
-struct names {
-  char name[16 + FAMILY_MOST_MEMBERS][MEMBER_NAME];
-  size_t count;
-};
-
-static void expect(struct names *names, const char *name) {
-  if (name)
-    snprintf(names->name[names->count++], MEMBER_NAME, "%s", name);
-}
-
-static size_t members_of(const struct configuration *c) {
-  return c->architecture == &family_of_students ? c->family.members : 0;
-}
-
-static bool holds_context(const qe_model *model) {
-  const struct configuration *c = &model->configuration;
-  const bool reads = c->architecture == &aligned_student && c->aligned.context_layer > 0;
-  return !model->inner && (reads || members_of(c) > 0);
-}
-
-static void expect_all(struct names *names, const qe_model *model) {
-  const struct configuration *c = &model->configuration;
-  char name[MEMBER_NAME];
-  expect(names, "FORMAT");
-  expect(names, "manifest.json");
-  expect(names, "weights.bin");
-  for (int side = 0; side < 2; side++)
-    expect(names, vocabulary_member(c->vocabulary[side].kind, side));
-  expect(names, c->architecture->counts ? EVIDENCE_MEMBER : NULL);
-  expect(names, configuration_forests(c) > 0 ? FOREST_MEMBER : NULL);
-  expect(names, holds_context(model) ? CONTEXT_MEMBER : NULL);
-  for (size_t i = 0; i < members_of(c); i++) {
-    name_member(name, i);
-    expect(names, name);
-  }
-  expect(names, "MODEL_CARD.md");
-  expect(names, "LICENSE");
-}
-
 static int check_order(const qe_model *model, const qe_archive *archive, struct error *error) {
-  struct names expected = { .count = 0 };
-  expect_all(&expected, model);
-  for (size_t i = 0; i < expected.count; i++) {
-    const char *found = i < qe_archive_count(archive) ? qe_archive_name(archive, i) : "the end";
-    if (strcmp(found, expected.name[i]) != 0)
-      return error_set(error, QE_FORMAT, "member %zu is %s, expected %s", i + 1, found, expected.name[i]);
+  const size_t count = qe_archive_count(archive);
+  size_t next = 0;
+  char room[MEMBER_NAME];
+  for (size_t place = 0; place < MEMBER_PLACES; place++) {
+    if (!has_member(model, place))
+      continue;
+    const char *found = next < count ? qe_archive_name(archive, next) : "the end", *name = member_name(place, room);
+    next++;
+    if (strcmp(found, name) != 0)
+      return error_set(error, QE_FORMAT, "member %zu is %s, expected %s", next, found, name);
   }
-  if (qe_archive_count(archive) > expected.count)
-    return error_set(error, QE_FORMAT, "member %zu, %s, is one too many", expected.count + 1,
-                     qe_archive_name(archive, expected.count));
-  return QE_OK;
+  return next == count ? QE_OK
+                       : error_set(error, QE_FORMAT, "member %zu, %s, is one too many", next + 1,
+                                   qe_archive_name(archive, next));
 }
 
-static char *member_text(const qe_archive *archive, const char *name, struct error *error) {
-  const qe_text member = qe_archive_member(archive, (size_t)qe_archive_find(archive, name));
+/* One that check_order has found. */
+static qe_text member_at(const qe_archive *archive, size_t place) {
+  char room[MEMBER_NAME];
+  return qe_archive_member(archive, (size_t)qe_archive_find(archive, member_name(place, room)));
+}
+
+static char *member_text(const qe_archive *archive, size_t place, struct error *error) {
+  const qe_text member = member_at(archive, place);
   char *text = memory_grow(NULL, member.size + 1, 1);
   if (!text) {
     error_memory(error);
@@ -302,12 +278,12 @@ static char *member_text(const qe_archive *archive, const char *name, struct err
   return text;
 }
 
-static int read_pieces(qe_model *model, qe_text member, int side) {
+static int read_pieces(qe_model *model, const qe_archive *archive, int side) {
   const uint32_t rows = model->configuration.vocabulary[side].rows;
   struct unigram unigram = { 0 };
   if (side == QE_TARGET)
     return vocabulary_copy(&model->vocabulary[QE_TARGET], &model->vocabulary[QE_SOURCE]);
-  if (unigram_parse(&unigram, member, &model->error) != QE_OK)
+  if (unigram_parse(&unigram, member_at(archive, MEMBER_PIECES), &model->error) != QE_OK)
     return model->error.status;
   const size_t count = unigram.count;
   if (vocabulary_pieces(&model->vocabulary[side], &unigram) != QE_OK)
@@ -319,53 +295,50 @@ static int read_pieces(qe_model *model, qe_text member, int side) {
 
 static int read_vocabulary(qe_model *model, const qe_archive *archive, int side) {
   const struct vocabulary_choice *choice = &model->configuration.vocabulary[side];
+  struct vocabulary *vocabulary = &model->vocabulary[side];
   if (choice->kind == VOCABULARY_NGRAMS)
-    return vocabulary_hashed(&model->vocabulary[side], choice->rows, choice->lowercase) == QE_OK
-               ? QE_OK
-               : error_memory(&model->error);
-  const char *name = vocabulary_member(choice->kind, side);
-  qe_text member = name ? qe_archive_member(archive, (size_t)qe_archive_find(archive, name)) : (qe_text){ NULL, 0 };
+    return vocabulary_hashed(vocabulary, choice->rows, choice->lowercase) == QE_OK ? QE_OK
+                                                                                   : error_memory(&model->error);
   if (choice->kind == VOCABULARY_PIECES)
-    return read_pieces(model, member, side);
+    return read_pieces(model, archive, side);
+  const qe_text member = member_at(archive, side == QE_SOURCE ? MEMBER_SOURCE : MEMBER_TARGET);
   return (choice->kind == VOCABULARY_COUNTED ? vocabulary_parse_grams : vocabulary_parse)(
-      &model->vocabulary[side], member, choice->rows, choice->lowercase, &model->error);
+      vocabulary, member, choice->rows, choice->lowercase, &model->error);
 }
 
 static int read_evidence(qe_model *model, const qe_archive *archive) {
-  const int member = qe_archive_find(archive, EVIDENCE_MEMBER);
-  if (model->configuration.architecture->counts)
-    model->evidence = evidence_parse(qe_archive_member(archive, (size_t)member), &model->error);
+  if (has_member(model, MEMBER_EVIDENCE))
+    model->evidence = evidence_parse(member_at(archive, MEMBER_EVIDENCE), &model->error);
   return model->error.status;
 }
 
 static int read_forests(qe_model *model, const qe_archive *archive) {
-  const size_t count = configuration_forests(&model->configuration);
-  if (count > 0)
-    model->forests = forests_parse(qe_archive_member(archive, (size_t)qe_archive_find(archive, FOREST_MEMBER)),
-                                   count, &model->error);
+  if (has_member(model, MEMBER_FOREST))
+    model->forests = forests_parse(member_at(archive, MEMBER_FOREST), configuration_forests(&model->configuration),
+                                   &model->error);
   return model->error.status;
 }
 
-static qe_model *open_inner(qe_model *model, const qe_archive *archive, const char *name, size_t read_layers) {
-  const qe_text bytes = qe_archive_member(archive, (size_t)qe_archive_find(archive, name));
+static qe_model *open_inner(qe_model *model, const qe_archive *archive, size_t place, size_t read_layers) {
+  char room[MEMBER_NAME];
   qe_model *inner = qe_model_new();
   if (!inner) {
     error_memory(&model->error);
     return NULL;
   }
-  if (model_open_inner(inner, bytes, model->context, read_layers) == QE_OK)
+  if (model_open_inner(inner, member_at(archive, place), model->context, read_layers) == QE_OK)
     return inner;
-  error_set(&model->error, inner->error.status, "%s: %.300s", name, inner->error.text);
+  error_set(&model->error, inner->error.status, "%s: %.300s", member_name(place, room), inner->error.text);
   qe_model_free(inner);
   return NULL;
 }
 
 static int read_encoder(qe_model *model, const qe_archive *archive, size_t layer, size_t width) {
-  qe_model *inner = open_inner(model, archive, CONTEXT_MEMBER, layer);
+  qe_model *inner = open_inner(model, archive, MEMBER_CONTEXT, layer);
   if (!inner)
     return model->error.status;
   if (inner->configuration.architecture == &encoder && inner->configuration.encoder.width != width)
-    error_set(&model->error, QE_FORMAT, CONTEXT_MEMBER ": an encoder of width %zu, the architecture says %zu",
+    error_set(&model->error, QE_FORMAT, "context.qe: an encoder of width %zu, the architecture says %zu",
               inner->configuration.encoder.width, width);
   model->context = context_new(inner, layer, &model->error);
   return model->error.status;
@@ -373,13 +346,11 @@ static int read_encoder(qe_model *model, const qe_archive *archive, size_t layer
 
 static int read_members_of_family(qe_model *model, const qe_archive *archive) {
   const size_t count = model->configuration.family.members;
-  char name[MEMBER_NAME];
   model->family = family_new(count);
   if (!model->family)
     return error_memory(&model->error);
   for (size_t i = 0; i < count; i++) {
-    name_member(name, i);
-    qe_model *inner = open_inner(model, archive, name, 0);
+    qe_model *inner = open_inner(model, archive, MEMBER_FAMILY + i, 0);
     if (!inner || family_add(model->family, inner, &model->configuration, &model->error) != QE_OK)
       return model->error.status;
   }
@@ -393,7 +364,7 @@ static int read_inner_models(qe_model *model, const qe_archive *archive) {
     return error_set(&model->error, QE_FORMAT, "a family inside another model");
   if (model->inner && c->architecture == &aligned_student && c->aligned.context_layer > 0)
     model->context = context_hold(model->lent);
-  if (!holds_context(model))
+  if (!has_member(model, MEMBER_CONTEXT))
     return QE_OK;
   if (c->architecture == &aligned_student)
     return read_encoder(model, archive, c->aligned.context_layer, c->aligned.context_width);
@@ -412,7 +383,7 @@ static int check_size(const qe_model *model, qe_text weights, struct error *erro
 }
 
 static int read_parameters(qe_model *model, const qe_archive *archive) {
-  const qe_text weights = qe_archive_member(archive, (size_t)qe_archive_find(archive, "weights.bin"));
+  const qe_text weights = member_at(archive, MEMBER_WEIGHTS);
   if (check_size(model, weights, &model->error) != QE_OK)
     return model->error.status;
   if (model_parameters(model) != QE_OK)
@@ -434,8 +405,8 @@ static int read_members(qe_model *model, const qe_archive *archive, const json_t
   if (!storage || strcmp(storage, model->storage) != 0)
     return error_set(&model->error, QE_FORMAT, "manifest.json: \"storage\" is not \"%s\", which weights.bin holds",
                      model->storage);
-  model->card = member_text(archive, "MODEL_CARD.md", &model->error);
-  model->licence = member_text(archive, "LICENSE", &model->error);
+  model->card = member_text(archive, MEMBER_MODEL_CARD, &model->error);
+  model->licence = member_text(archive, MEMBER_LICENCE, &model->error);
   return model->error.status;
 }
 
@@ -474,7 +445,7 @@ static int check_golden(qe_model *model) {
 
 static json_t *read_manifest(const qe_archive *archive, struct error *error) {
   if (qe_archive_count(archive) < 2 || strcmp(qe_archive_name(archive, 0), "FORMAT") != 0 ||
-      strcmp(qe_archive_name(archive, 1), "manifest.json") != 0) {
+      strcmp(qe_archive_name(archive, 1), MANIFEST_MEMBER) != 0) {
     error_set(error, QE_FORMAT,
               "the archive does not begin with FORMAT and manifest.json: this is not a Qestrel model");
     return NULL;
