@@ -3,18 +3,17 @@
 --   qestrel lua examples/mlqe/base.lua DATA WORK E5 MODELS [PAIR,PAIR...]
 --
 -- DATA, WORK and E5 are those of teachers.lua. Two students in one archive, whose scores are added:
--- A judge, the encoder with both texts in one sequence. Its vocabulary is cut to the pieces that the training rows use
--- several times. It is distilled half from the human scores and half from what teachers that have not seen a row say
--- of it (outputs/; elsewhere: OUTPUTS=DIR in the environment), all pairs together: no source of any dev, test20 or
--- held-out set is trained on. The decoder's log-probabilities are hidden in half of the rows. Its four-bit weights stay
--- as they came: what training has changed becomes thin products (qestrel.adapters), which learn for one more epoch.
--- Then it gets all pieces that the training rows use; rows of rare ones take two bits a number.
+-- A judge, the encoder with both texts in one sequence. It is distilled half from the human scores and half from what
+-- teachers that have not seen a row say of it (outputs/; elsewhere: OUTPUTS=DIR in the environment), all pairs
+-- together: no source of any dev, test20 or held-out set is trained on. The decoder's log-probabilities are hidden in
+-- half of the rows. Its four-bit weights stay as they came: what training has changed becomes thin products
+-- (qestrel.adapters). These learn for one more epoch, now from the teachers of both forms (outputs/both) and with all
+-- pieces that the training rows use, as they will be stored: rows of rare ones in two bits a number.
 -- And for each pair an aligned student, as in students.lua, that has no embeddings but reads words in context by the
 -- judge's encoder. A family of these asks the one to whose language pair a pair's words belong (qestrel.routes).
--- Steps: WORK/base.encoder.qe; WORK/base.f32.qe, two hours on two cores; WORK/base.start.qe, with fewer pieces, and
--- WORK/base.thin.qe, with adapters; WORK/base.narrow.qe, 40 minutes; WORK/base.judge.qe, with more pieces;
--- WORK/base.PAIR.qe, four minutes each; MODELS/base.qe. WORK/base.tsv: figures on dev and test20. EPOCHS=N, RANK=N: to
--- try it out.
+-- Steps: WORK/base.encoder.qe; WORK/base.f32.qe, two hours on two cores; WORK/base.start.qe, with all pieces, and
+-- WORK/base.thin.qe, with adapters; WORK/base.judge.qe, 45 minutes; WORK/base.PAIR.qe, four minutes each;
+-- MODELS/base.qe. WORK/base.tsv: figures on dev and test20. EPOCHS=N, RANK=N: to try it out.
 local here = arg[0]:match "^(.*)/[^/]*$" or "."
 package.path = here .. "/?.lua;" .. package.path
 local qe = require "qestrel"
@@ -35,7 +34,8 @@ if not models then
 end
 local PAIRS = pool.folders(arg[5] or queue.PAIRS)
 local OUTPUTS = os.getenv "OUTPUTS" or here .. "/outputs"
-local FIRST, NARROW, WIDE = { minimum = 3 }, { minimum = 8 }, { fine = 192 } -- uses of pieces
+local BOTH = OUTPUTS .. "/both"
+local FEWER, ALL = { minimum = 3 }, { fine = 192 } -- uses of pieces
 local STORAGE, LICENSE = "int4", "MIT AND CC0-1.0"
 local SETS = { "dev", "test20" }
 local RANK = math.tointeger(tonumber(os.getenv "RANK" or 24))
@@ -58,7 +58,8 @@ are BAD. The decoder's log-probabilities of the translation's tokens make it bet
 **Data.** MLQE-PE (CC0-1.0): direct assessments of seven language pairs, for the encoder together and without sources
 of any dev, test20 or held-out set, for the aligned students each pair's own; post-edits, for their lexicons and the
 tags of words. **Encoder.** multilingual-e5-small (MIT licence, see LICENSE). **Teachers.** The same encoder,
-fine-tuned in full; each training row was judged by one that had not seen its source.
+fine-tuned in full, and for the judge's last epoch its mean with students that align words in the contexts of the
+encoder as it came; each training row was judged by those that had not seen its source.
 
 **Measured** on dev, which calibration and the weights of both judgements were fitted on, and on test20, with 95 %%
 intervals of resampled sets:
@@ -92,74 +93,48 @@ end
 
 -- ---- the judge ----
 
-local function encoder_with(uses)
-  return queue.import(here, e5, work .. "/base.encoder", folders_of(PAIRS), { "train" }, uses)
+local function import_encoder(output)
+  local model <close> = queue.import(here, e5, work .. "/base.encoder", folders_of(PAIRS), { "train" }, FEWER)
+  assert(model:save(output))
 end
 
-local function import_encoder(uses)
-  return function(output)
-    local model <close> = encoder_with(uses)
-    assert(model:save(output))
-  end
+-- Numbers of the word table are as they will be stored, so that adapters learn with those.
+local function import_all(output)
+  local model <close> = queue.import(here, e5, work .. "/base.encoder", folders_of(PAIRS), { "train" }, ALL)
+  model:round(STORAGE)
+  model:round "f32"
+  model:prepare()
+  assert(model:save(output))
 end
 
-local function train_judge(encoder, own)
+local function train_judge(encoder, labels, own)
   return function(output)
     local keys = data .. "/held-out-sources.sha256"
     local options = queue.with(JUDGE, own, {
-      encoder = work .. "/" .. encoder, labels = OUTPUTS, held_out = lines.exists(keys) and keys or nil,
+      encoder = work .. "/" .. encoder, labels = labels, held_out = lines.exists(keys) and keys or nil,
       pool = table.concat(folders_of(table.move(PAIRS, 2, #PAIRS, 1, {})), ","),
     })
     queue.train("teacher", { data = data .. "/" .. PAIRS[1], options = options, output = output }):close()
   end
 end
 
--- An encoder that judges with adapters as the trained one does, whose matrices are taken over where it has the same.
-local function adapted(encoder, trained)
+-- The trained student on top of the encoder as it came: biases, norms, pooler and head are taken over, weights are not.
+local function thin(output)
+  local start <close> = open "base.start.qe"
+  local trained <close> = open "base.f32.qe"
   local architecture = trained:manifest().architecture
   local changes = { joint = true, alignment = qe.json.array {}, rank = RANK }
   for _, key in ipairs { "bins", "decoder_inputs", "decoder_dropout", "dropout", "max_tokens" } do
     changes[key] = architecture[key]
   end
   local rows <close> = rows_of "train"
-  local model = assert(encoder:derive(changes, rows, qe.rng(1, "adapters")))
+  local model <close> = assert(start:derive(changes, rows, qe.rng(1, "adapters")))
   assert(model:take(trained) > 0)
-  return model
-end
-
--- The trained student on top of the encoder as it came: biases, norms, pooler and head are taken over, weights are not.
-local function thin(output)
-  local start <close> = open "base.start.qe"
-  local trained <close> = open "base.f32.qe"
-  local model <close> = adapted(start, trained)
   for _, name in ipairs(start:params():names()) do
     if name:match "^layer%d+%.%w+%.weight$" then model:params():set_matrix(name, (start:params():matrix(name))) end
   end
   local kept = adapters.factor(model, trained, qe.rng(1, "factor"))
   io.stderr:write(("adapters of rank %d keep %.0f %% of what training changed\n"):format(RANK, 100 * kept))
-  assert(model:save(output))
-end
-
--- The same judge with many more pieces: rows of the word table have not learned, so that those of others fit, too.
-local function widen(output)
-  local encoder <close> = encoder_with(WIDE)
-  local trained <close> = open "base.narrow.qe"
-  local rows <close> = rows_of "dev"
-  local threads <close> = qe.pool(queue.THREADS)
-  local model <close> = adapted(encoder, trained)
-  model:round(STORAGE)
-  model:prepare()
-  local texts <close> = evaluate.texts(rows)
-  local scored, gold, manifest = evaluate.scores(model, rows, threads), rows:column "gold", trained:manifest()
-  local pearson, alone = qe.pearson(scored, gold), evaluate.scores(model, texts, threads)
-  local dev = calibrate.model(model, rows, threads, nil, table.move(alone, 1, #alone, #scored + 1, scored))
-  dev.pearson, dev.rows = pearson, #gold
-  assert(model:describe { languages = manifest.languages, license = LICENSE, metrics = { dev = dev },
-                          recipe = manifest.recipe, data = manifest.data, created_by = manifest.created_by,
-                          teachers = manifest.teachers })
-  model:set_card(trained:card())
-  model:set_licence(LICENSE .. "\n")
-  model:set_golden(require "qestrel.golden")
   assert(model:save(output))
 end
 
@@ -221,13 +196,13 @@ local function dev_scores(scored)
 end
 
 -- Of all pairs together, from some rows of each one's dev.
-local function fit_words(model)
+local function fit_words(model, threads)
   local found = {}
   for _, pair in ipairs(PAIRS) do
     local folder = queue.tags(data, pair)
     if folder and lines.exists(folder .. "/dev.tags") then
       local rows <close> = assert(evaluate.read(data .. "/" .. pair, "dev"))
-      local judged = words.judge(model, rows, folder .. "/dev.mt", folder .. "/dev.tags", nil, TAGGED)
+      local judged = words.judge(model, rows, folder .. "/dev.mt", folder .. "/dev.tags", threads, TAGGED)
       for _, row in ipairs(judged) do table.move(row, 1, #row, #found + 1, found) end
     end
   end
@@ -253,7 +228,7 @@ local function ship(output)
   local threads <close> = qe.pool(queue.THREADS)
   local model <close>, members = family()
   local judge <close> = open "base.judge.qe"
-  fit_words(model)
+  fit_words(model, threads)
   local scored = scored_by(model, threads)
   local dev = calibrate.model(model, rows, threads, nil, dev_scores(scored))
   local table_, report, metrics = reported(scored, members)
@@ -278,12 +253,11 @@ local function ship(output)
 end
 
 queue.shell("mkdir -p", work)
-queue.step(work .. "/base.encoder.qe", "the encoder with fewer pieces", import_encoder(FIRST))
-queue.step(work .. "/base.f32.qe", "the judge", train_judge("base.encoder.qe", TRAINED))
-queue.step(work .. "/base.start.qe", "the encoder with still fewer pieces", import_encoder(NARROW))
+queue.step(work .. "/base.encoder.qe", "the encoder with fewer pieces", import_encoder)
+queue.step(work .. "/base.f32.qe", "the judge", train_judge("base.encoder.qe", OUTPUTS, TRAINED))
+queue.step(work .. "/base.start.qe", "the encoder with all pieces", import_all)
 queue.step(work .. "/base.thin.qe", "the judge as adapters", thin)
-queue.step(work .. "/base.narrow.qe", "the judge in four bits", train_judge("base.thin.qe", ADAPTED))
-queue.step(work .. "/base.judge.qe", "the judge with more pieces", widen)
+queue.step(work .. "/base.judge.qe", "the judge in four bits", train_judge("base.thin.qe", BOTH, ADAPTED))
 for _, pair in ipairs(PAIRS) do
   queue.step(("%s/base.%s.qe"):format(work, pair), "the aligned student of " .. pair, train_member(pair))
 end

@@ -105,6 +105,9 @@ for labels in "" --alpha=0 --alpha=1; do
 done
 cmp scores scores--alpha=0 || { echo "labels of weight 0 teach something"; exit 1; }
 ! cmp -s scores scores--alpha=1 || { echo "labels teach nothing"; exit 1; }
+OUTPUTS=work/outputs EPOCHS=1 "$QESTREL" lua "$SOURCE_DIR/examples/mlqe/both.lua" data work yy-en 2> err ||
+  { cat err; exit 1; }
+mv work/both work/outputs/both
 OUTPUTS=work/outputs EPOCHS=1 RANK=2 "$QESTREL" lua "$SOURCE_DIR/examples/mlqe/base.lua" data work tiny.bin models xx-en,yy-en 2> err ||
   { cat err; exit 1; }
 "$QESTREL" verify models/base.qe > /dev/null
