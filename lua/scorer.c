@@ -102,8 +102,8 @@ static int scorer_score_dataset(lua_State *L) {
   return score_pairs(L, qe_score, pairs, count, scores);
 }
 
-/* scorer:words_all(pairs) -> their scores, and for each the probabilities that its translation's tokens are BAD. Tables are
-** made when all is known: the texts of the pairs must not move before. */
+/* scorer:words_all(pairs) -> their scores, and for each the probabilities that its translation's tokens are BAD. The pairs are
+** read once to count tokens and again when there is room for those: what is made in between may change the table. */
 static int scorer_words_all(lua_State *L) {
   luaL_checktype(L, 2, LUA_TTABLE);
   lua_settop(L, 2);
@@ -113,7 +113,11 @@ static int scorer_words_all(lua_State *L) {
   size_t *offset = scratch(L, count + 1, sizeof *offset);
   const qe_pair *pairs = check_pairs(L, 2, &count);
   check_count(L, 2, count, room);
-  float *bad = scratch(L, check_room(L, 2, qe_count_tokens(pairs, count, offset)), sizeof *bad);
+  const size_t tokens = check_room(L, 2, qe_count_tokens(pairs, count, offset));
+  float *bad = scratch(L, tokens, sizeof *bad);
+  pairs = check_pairs(L, 2, &count);
+  check_count(L, 2, count, room);
+  luaL_argcheck(L, qe_count_tokens(pairs, count, offset) <= tokens, 2, "changed while it was read");
   qe_scorer *scorer = check_scorer(L, 1);
   const int status = qe_score_words(scorer, pairs, count, offset, scores, bad);
   if (status != QE_OK)

@@ -175,7 +175,6 @@ static int score_by(qe_scorer *scorer, bool list, const qe_pair *pairs, size_t c
   error_clear(&scorer->error);
   if (check_pairs(scorer, pairs, count, scores) != QE_OK || works_open(scorer, scorer->model->scoring) != QE_OK)
     return scorer->error.status;
-  scorer->windows.count = 0;
   scorer->score = list ? scorer->architecture->score_list : scorer->architecture->score;
   if (run_parts(scorer, pairs, count, fewest, scores) != QE_OK)
     return scorer->error.status;

@@ -30,7 +30,7 @@ struct windows {
   qe_pair *pairs;
   float *scores;
   size_t number_room, pair_room, score_room;
-  size_t count; /* of the pair that was last cut in this call; 0: none was */
+  size_t count; /* of the pair that was cut last */
 };
 
 struct qe_scorer {

@@ -93,14 +93,18 @@ end
 
 -- ---- the judge ----
 
+local function encoder_with(uses)
+  return queue.import(here, e5, work .. "/base.encoder", folders_of(PAIRS), { "train" }, uses)
+end
+
 local function import_encoder(output)
-  local model <close> = queue.import(here, e5, work .. "/base.encoder", folders_of(PAIRS), { "train" }, FEWER)
+  local model <close> = encoder_with(FEWER)
   assert(model:save(output))
 end
 
 -- Numbers of the word table are as they will be stored, so that adapters learn with those.
 local function import_all(output)
-  local model <close> = queue.import(here, e5, work .. "/base.encoder", folders_of(PAIRS), { "train" }, ALL)
+  local model <close> = encoder_with(ALL)
   model:round(STORAGE)
   model:round "f32"
   model:prepare()

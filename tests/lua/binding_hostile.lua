@@ -104,4 +104,33 @@ support.test("finalisers that close what is in use", function()
   support.equal(good > ROUNDS and closed > ROUNDS, true, ("%d good, %d closed"):format(good, closed))
 end)
 
+local TAGGED = {
+  name = "aligned", embedding = 3, states = 4, comparison = 3, hidden = 2, words = true,
+  source = { kind = "ngrams", buckets = 31 }, target = { kind = "ngrams", buckets = 37 },
+}
+
+-- Texts that only a finaliser's victim holds.
+local function victim(round)
+  local list = {}
+  for i = 1, 200 do list[i] = { ("source %d %d "):format(round, i):rep(9), ("a b %d %d "):format(round, i):rep(9) } end
+  setmetatable({}, { __gc = function() for i = 1, 200 do list[i] = { "x", "y" } end end })
+  return list
+end
+
+support.test("finalisers that change what is read", function()
+  local data = qe.dataset()
+  data:append("a b", "c d")
+  local model = assert(qe.model(TAGGED, data, qe.rng(SEED, "model")))
+  model:prepare()
+  local scorer = qe.scorer(model)
+  collectgarbage("incremental", 1, 10000, 0)
+  for round = 1, ROUNDS do
+    for _, score in ipairs { scorer.words_all, scorer.score_all } do
+      local ok, scores = pcall(score, scorer, victim(round))
+      support.equal(ok and #scores, 200)
+    end
+  end
+  collectgarbage("incremental", 200, 100, 13)
+end)
+
 support.finish()
