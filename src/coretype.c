@@ -1,11 +1,13 @@
 /*
-** coretype.c - OpenBLAS chooses its kernels by the CPU's family. Version 0.3.21 does not know AMD's family 1Ah (Zen 5)
-** nor anything after it, takes such a CPU for a Haswell and so leaves its AVX-512 units idle: half the speed. Only
-** that case is mended; all others are left to OpenBLAS. Knows CPUs, not OpenBLAS: nothing is set here.
+** coretype.c - OpenBLAS chooses its kernels by the CPU's family and model. A CPU that is younger than its list gets
+** those of an older one: version 0.3.21 takes AMD's Zen 5 for a Haswell and Intel's Emerald Rapids for a Prescott of
+** 2004, which costs half to seven eighths of the speed. So kernels are judged by the instructions that they use and
+** the CPU has; where OpenBLAS did as well, nothing is changed. Knows CPUs, not OpenBLAS: nothing is set here.
 */
 #include "coretype.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -13,33 +15,36 @@
 #endif
 
 enum {
-  FIRST_UNKNOWN_FAMILY = 0x1a,
+  FEATURE_FMA = 1 << 12,
   FEATURE_OSXSAVE = 1 << 27,
+  EXTENDED_AVX2 = 1 << 5,
   EXTENDED_F = 1 << 16,
   EXTENDED_DQ = 1 << 17,
   EXTENDED_BW = 1 << 30,
-  XCR0_AVX512 = 0xe6, /* xmm, ymm, mask registers, both parts of zmm */
+  XCR0_AVX = 6,       /* xmm, ymm */
+  XCR0_AVX512 = 0xe6, /* the same, mask registers, both parts of zmm */
 };
 #define EXTENDED_VL (UINT32_C(1) << 31)
 
-static bool made_by(const struct cpuid *values, const char *vendor) {
-  return memcmp(values->vendor, vendor, sizeof values->vendor) == 0;
+static bool has(const struct cpuid *values, uint32_t features, uint32_t extended, uint64_t registers) {
+  return values->features & FEATURE_OSXSAVE && (values->features & features) == features &&
+         (values->extended & extended) == extended && (values->xcr0 & registers) == registers;
 }
 
-static uint32_t family(const struct cpuid *values) {
-  const uint32_t base = values->version >> 8 & 0xf;
-  return base == 0xf ? base + (values->version >> 20 & 0xff) : base;
+static bool is_among(const char *core, const char *const *names) {
+  while (*names && strcmp(core, *names) != 0)
+    names++;
+  return *names != NULL;
 }
 
-static bool has_avx512(const struct cpuid *values) {
-  const uint32_t needed = EXTENDED_F | EXTENDED_DQ | EXTENDED_BW | EXTENDED_VL;
-  return values->features & FEATURE_OSXSAVE && (values->xcr0 & XCR0_AVX512) == XCR0_AVX512 &&
-         (values->extended & needed) == needed;
-}
-
-const char *coretype_wanted(const struct cpuid *values) {
-  const bool unknown = made_by(values, "AuthenticAMD") && family(values) >= FIRST_UNKNOWN_FAMILY;
-  return unknown && has_avx512(values) ? "SKYLAKEX" : NULL;
+const char *coretype_wanted(const struct cpuid *values, const char *core) {
+  static const char *const avx512[] = { "SkylakeX", "Cooperlake", "SapphireRapids", NULL };
+  static const char *const avx2[] = { "Haswell", "Zen", NULL };
+  if (is_among(core, avx512))
+    return NULL;
+  if (has(values, FEATURE_FMA, EXTENDED_F | EXTENDED_DQ | EXTENDED_BW | EXTENDED_VL, XCR0_AVX512))
+    return "SKYLAKEX";
+  return has(values, FEATURE_FMA, EXTENDED_AVX2, XCR0_AVX) && !is_among(core, avx2) ? "HASWELL" : NULL;
 }
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -52,15 +57,8 @@ static uint64_t read_xcr0(void) {
 void cpuid_read(struct cpuid *values) {
   uint32_t eax, ebx, ecx, edx;
   *values = (struct cpuid){ .xcr0 = 0 };
-  if (!__get_cpuid(0, &eax, &ebx, &ecx, &edx))
-    return;
-  values->vendor[0] = ebx;
-  values->vendor[1] = edx;
-  values->vendor[2] = ecx;
-  if (__get_cpuid(1, &eax, &ebx, &ecx, &edx)) {
-    values->version = eax;
+  if (__get_cpuid(1, &eax, &ebx, &ecx, &edx))
     values->features = ecx;
-  }
   if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx))
     values->extended = ebx;
   if (values->features & FEATURE_OSXSAVE)

@@ -5,6 +5,7 @@
 */
 #include "coretype.h"
 
+#include <cblas.h>
 #include <errno.h>
 #include <lauxlib.h>
 #include <lua.h>
@@ -49,7 +50,7 @@ static void prepare_openblas(char **argv) {
     return;
   }
   cpuid_read(&values);
-  if (set_unless_given("OPENBLAS_CORETYPE", coretype_wanted(&values)))
+  if (set_unless_given("OPENBLAS_CORETYPE", coretype_wanted(&values, openblas_get_corename())))
     strcat(mark, "c");
   if (set_unless_given("OPENBLAS_NUM_THREADS", "1"))
     strcat(mark, "t");

@@ -8,8 +8,8 @@
 # them, than those that the acceptance is judged on. Needs the release build.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-export SOURCE_DIR=$PWD OPENBLAS_NUM_THREADS=1 LUA_CPATH="${LUA_CPATH:-.build/release/lua/?.so;;}" LUA_PATH="tests/methods/?.lua;;"
-[ -e .build/release/lua/qestrel.so ] || { echo "no release build: cmake --preset release && cmake --build --preset release" && exit 2; }
+export SOURCE_DIR=$PWD OPENBLAS_NUM_THREADS=1 LUA_PATH="tests/methods/?.lua;;"
+[ -e .build/release/qestrel ] || { echo "no release build: cmake --preset release && cmake --build --preset release" && exit 2; }
 all=(kd annealing branches lifelong reinforced states sampling codistillation levels route lipschitz metadistil)
 [ $# -gt 0 ] && all=("$@")
 for name in "${all[@]}"; do
@@ -19,7 +19,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 export folder
 one() {
-  lua5.4 "tests/methods/$1.lua" > "$folder/$1.out" 2> "$folder/$1.err"
+  .build/release/qestrel lua "tests/methods/$1.lua" > "$folder/$1.out" 2> "$folder/$1.err"
   local status=$?
   # nothing is checked where nothing ran: a script that broke off has said why
   if [ -s "$folder/$1.err" ]; then
