@@ -79,14 +79,23 @@ static int optimiser_step(lua_State *L) {
   return push_status(L, qe_optimiser_step(optimiser, rate), qe_optimiser_error(optimiser));
 }
 
-static int optimiser_scale(lua_State *L) {
+/* optimiser:scale(name, number) and the like: what is told of the matrix of this name */
+static int tell_matrix(lua_State *L, int (*tell)(qe_optimiser *optimiser, size_t number, double value)) {
   const char *name = check_text(L, 2);
-  const double factor = luaL_checknumber(L, 3);
+  const double value = luaL_checknumber(L, 3);
   qe_optimiser *optimiser = check_optimiser(L, 1);
   const qe_params *params = ((const struct box *)lua_touserdata(L, 1))->parent[0]->object;
   const int number = qe_params_find(params, name);
   luaL_argcheck(L, number >= 0, 2, "no matrix of that name");
-  return push_status(L, qe_optimiser_scale(optimiser, (size_t)number, factor), qe_optimiser_error(optimiser));
+  return push_status(L, tell(optimiser, (size_t)number, value), qe_optimiser_error(optimiser));
+}
+
+static int optimiser_scale(lua_State *L) {
+  return tell_matrix(L, qe_optimiser_scale);
+}
+
+static int optimiser_catch_up(lua_State *L) {
+  return tell_matrix(L, qe_optimiser_catch_up);
 }
 
 static int optimiser_steps(lua_State *L) {
@@ -112,9 +121,13 @@ static int optimiser_blocks(lua_State *L) {
 }
 
 void open_optimiser(lua_State *L) {
-  static const luaL_Reg methods[] = { { "step", optimiser_step },     { "scale", optimiser_scale },
-                                      { "steps", optimiser_steps },   { "set_steps", optimiser_set_steps },
-                                      { "blocks", optimiser_blocks }, { NULL, NULL } };
+  static const luaL_Reg methods[] = { { "step", optimiser_step },
+                                      { "scale", optimiser_scale },
+                                      { "catch_up", optimiser_catch_up },
+                                      { "steps", optimiser_steps },
+                                      { "set_steps", optimiser_set_steps },
+                                      { "blocks", optimiser_blocks },
+                                      { NULL, NULL } };
   static const luaL_Reg functions[] = { { "optimiser", optimiser_new }, { NULL, NULL } };
   box_register(L, &optimiser_kind, box_close, methods, NULL);
   luaL_setfuncs(L, functions, 0);

@@ -24,19 +24,42 @@ static int proposal_new(lua_State *L) {
   return box_filled(L, box);
 }
 
+static size_t check_draws(lua_State *L, int index) {
+  const size_t count = check_size(L, index, 0);
+  luaL_argcheck(L, count <= INT32_MAX, index, "too many for a table");
+  return count;
+}
+
+static int push_draws(lua_State *L, const uint32_t *classes, const double *log_q, size_t count) {
+  lua_createtable(L, (int)count, 0);
+  fill_indices(L, classes, count);
+  lua_createtable(L, (int)count, 0);
+  fill_doubles(L, log_q, count);
+  return 2;
+}
+
 /* proposal:draw(rng, count) -> ranks from 1 on, log-probabilities */
 static int proposal_draw(lua_State *L) {
-  const size_t count = check_size(L, 3, 0);
-  luaL_argcheck(L, count <= INT32_MAX, 3, "too many for a table");
+  const size_t count = check_draws(L, 3);
   uint32_t *ranks = scratch(L, count, sizeof *ranks);
   double *log_q = scratch(L, count, sizeof *log_q);
   qe_rng *rng = check_rng(L, 2);
   qe_proposal_draw(box_check(L, 1, &proposal_kind), rng, count, ranks, log_q);
-  lua_createtable(L, (int)count, 0);
-  fill_indices(L, ranks, count);
-  lua_createtable(L, (int)count, 0);
-  fill_doubles(L, log_q, count);
-  return 2;
+  return push_draws(L, ranks, log_q, count);
+}
+
+/* proposal:draw_bins(rng, targets, count) -> bins from 1 on, log-probabilities */
+static int proposal_draw_bins(lua_State *L) {
+  size_t targets;
+  const size_t count = check_draws(L, 4);
+  const double *target = check_doubles(L, 3, &targets);
+  luaL_argcheck(L, targets > 0, 3, "no targets");
+  uint32_t *bins = scratch(L, count, sizeof *bins);
+  double *log_q = scratch(L, count, sizeof *log_q);
+  qe_rng *rng = check_rng(L, 2);
+  const int status =
+      qe_proposal_draw_bins(box_check(L, 1, &proposal_kind), rng, target, targets, count, bins, log_q);
+  return status == QE_OK ? push_draws(L, bins, log_q, count) : raise_status(L, status, "draw_bins: no memory");
 }
 
 /* qe.proposal_masses(p, q or nil) */
@@ -59,27 +82,13 @@ static int proposal_groups(lua_State *L) {
   return 1;
 }
 
-/* qe.nearest_bins(values, bins, ranks): as many ranks for every value; -> bins from 1 on */
-static int nearest_bins(lua_State *L) {
-  size_t values, count;
-  const size_t bins = check_size(L, 2, 1);
-  luaL_argcheck(L, bins <= UINT32_MAX, 2, "too many bins");
-  const double *value = check_doubles(L, 1, &values);
-  uint32_t *ranks = check_indices(L, 3, bins, &count);
-  luaL_argcheck(L, values > 0 && count % values == 0, 3, "not as many ranks for every value");
-  for (size_t i = 0; i < count; i++)
-    ranks[i] = qe_nearest_bin(value[i / (count / values)], bins, ranks[i]);
-  lua_createtable(L, (int)count, 0);
-  fill_indices(L, ranks, count);
-  return 1;
-}
-
 void open_proposal(lua_State *L) {
-  static const luaL_Reg methods[] = { { "draw", proposal_draw }, { NULL, NULL } };
+  static const luaL_Reg methods[] = { { "draw", proposal_draw },
+                                      { "draw_bins", proposal_draw_bins },
+                                      { NULL, NULL } };
   static const luaL_Reg functions[] = { { "proposal", proposal_new },
                                         { "proposal_groups", proposal_groups },
                                         { "proposal_masses", proposal_masses },
-                                        { "nearest_bins", nearest_bins },
                                         { NULL, NULL } };
   box_register(L, &proposal_kind, box_close, methods, NULL);
   luaL_setfuncs(L, functions, 0);

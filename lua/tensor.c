@@ -244,16 +244,6 @@ static int tensor_pick(lua_State *L) {
   return push_result(L, qe_pick(a, columns), 1);
 }
 
-/* hidden:sampled_logits(table, bias, ids): as many ids for every row */
-static int tensor_sampled_logits(lua_State *L) {
-  size_t count;
-  const uint32_t *ids = check_indices(L, 4, qe_rows(check_fresh(L, 2)), &count);
-  const qe_tensor table = check_tensor(L, 2), bias = check_tensor(L, 3);
-  const size_t rows = qe_rows(check_fresh(L, 1));
-  luaL_argcheck(L, rows > 0 && count % rows == 0, 4, "not as many ids for every row");
-  return push_result(L, qe_sampled_logits(check_fresh(L, 1), table, bias, ids, count / rows), 1);
-}
-
 static int tensor_bag(lua_State *L) {
   size_t count;
   const uint32_t *ids = check_indices(L, 2, qe_rows(check_fresh(L, 1)), &count);
@@ -446,7 +436,6 @@ static const luaL_Reg methods[] = { { "rows", tensor_rows },
                                     { "gather", tensor_gather },
                                     { "pick", tensor_pick },
                                     { "bag", tensor_bag },
-                                    { "sampled_logits", tensor_sampled_logits },
                                     { "clamp", tensor_clamp },
                                     { "dropout", tensor_dropout },
                                     { "sum", tensor_sum },

@@ -9,7 +9,7 @@
 
 #include <math.h>
 
-enum { MOST_STATES = 2, MOST_PARTS = 64 };
+enum { MOVED = 2, MOST_STATES, MOST_PARTS = 64 }; /* states[MOVED]: when rows that catch up moved last */
 
 struct qe_optimiser {
   struct error error;
@@ -19,7 +19,7 @@ struct qe_optimiser {
   uint64_t steps;
   qe_block *states[MOST_STATES];
   size_t state_count;
-  double *factor; /* of the rate, per matrix */
+  double *factor, *most; /* per matrix: of the rate, and of the steps that a row catches up with */
 };
 
 /* Cells of one matrix that one part of a step works on: some rows of a sparse one, a run of cells of another. */
@@ -65,6 +65,15 @@ static size_t states_needed(const qe_optimiser_options *options) {
 
 /* ---- object ---- */
 
+static bool state_add(qe_optimiser *optimiser) {
+  qe_block *state = block_new(qe_params_gradient(optimiser->params)->layout);
+  if (!state)
+    return false;
+  state->owned = true;
+  optimiser->states[optimiser->state_count++] = state;
+  return true;
+}
+
 qe_optimiser *qe_optimiser_new(qe_params *params, const qe_optimiser_options *options, qe_pool *pool) {
   const qe_block *gradient = qe_params_gradient(params);
   qe_optimiser *optimiser = gradient ? memory_new(1, sizeof *optimiser) : NULL;
@@ -74,22 +83,16 @@ qe_optimiser *qe_optimiser_new(qe_params *params, const qe_optimiser_options *op
   optimiser->options = options ? *options : qe_optimiser_defaults(QE_ADAM);
   optimiser->pool = pool;
   optimiser->factor = memory_new(qe_params_count(params), sizeof *optimiser->factor);
-  if (!optimiser->factor) {
-    qe_optimiser_free(optimiser);
-    return NULL;
-  }
-  for (size_t i = 0; i < qe_params_count(params); i++)
-    optimiser->factor[i] = 1;
-  while (optimiser->state_count < states_needed(&optimiser->options)) {
-    qe_block *state = block_new(gradient->layout);
-    if (!state) {
-      qe_optimiser_free(optimiser);
-      return NULL;
-    }
-    state->owned = true;
-    optimiser->states[optimiser->state_count++] = state;
-  }
-  return optimiser;
+  optimiser->most = memory_new(qe_params_count(params), sizeof *optimiser->most);
+  bool made = optimiser->factor && optimiser->most;
+  for (size_t i = 0; made && i < qe_params_count(params); i++)
+    optimiser->factor[i] = optimiser->most[i] = 1;
+  while (made && optimiser->state_count < states_needed(&optimiser->options))
+    made = state_add(optimiser);
+  if (made)
+    return optimiser;
+  qe_optimiser_free(optimiser);
+  return NULL;
 }
 
 void qe_optimiser_free(qe_optimiser *optimiser) {
@@ -98,6 +101,7 @@ void qe_optimiser_free(qe_optimiser *optimiser) {
   for (size_t i = 0; i < optimiser->state_count; i++)
     block_drop(optimiser->states[i]);
   memory_free(optimiser->factor);
+  memory_free(optimiser->most);
   memory_free(optimiser);
 }
 
@@ -107,6 +111,21 @@ int qe_optimiser_scale(qe_optimiser *optimiser, size_t number, double factor) {
     return error_set(&optimiser->error, QE_USE, "scale: matrix %zu times %g: there is none, or no such factor",
                      number, factor);
   optimiser->factor[number] = factor;
+  return QE_OK;
+}
+
+int qe_optimiser_catch_up(qe_optimiser *optimiser, size_t number, double most) {
+  error_clear(&optimiser->error);
+  if (optimiser->options.rule != QE_ADAM || optimiser->options.dense)
+    return error_set(&optimiser->error, QE_USE, "catch_up: only for Adam that moves touched rows alone");
+  if (number >= qe_params_count(optimiser->params) || !params_entry(optimiser->params, number)->sparse ||
+      !isfinite(most) || most < 1)
+    return error_set(&optimiser->error, QE_USE,
+                     "catch_up: matrix %zu, %g steps at most: there is none, or not sparse, or no such number",
+                     number, most);
+  if (optimiser->state_count <= MOVED && !state_add(optimiser))
+    return error_set(&optimiser->error, QE_MEMORY, "catch_up: no memory");
+  optimiser->most[number] = most;
   return QE_OK;
 }
 
@@ -224,8 +243,9 @@ struct step {
   size_t parts;
   void (*update)(const struct step *step, const struct span *span);
   qe_real *value, *first, *second; /* first, second: states */
+  qe_real *moved;                  /* NULL: no row of this matrix catches up */
   const qe_real *gradient;
-  qe_real rate, decay, momentum, beta2, rest1, rest2, epsilon;
+  qe_real rate, decay, momentum, beta2, rest1, rest2, epsilon, number, most;
 };
 
 /* Vector code only under -fno-math-errno, else right but slower. */
@@ -278,10 +298,17 @@ static void update_adagrad(const struct step *step, const struct span *span) {
   }
 }
 
+/* How many steps a row moves at once, whose first cell is at `at`; from now on it has moved. */
+static inline qe_real steps_due(const struct step *step, size_t at) {
+  const qe_real due = step->number - step->moved[at];
+  step->moved[at] = step->number;
+  return due < 1 ? 1 : due < step->most ? due : step->most;
+}
+
 /* Bias correction is in rate and epsilon; decay is what remains of a value. */
 VECTOR_CLONES
 static void update_adam(const struct step *step, const struct span *span) {
-  const qe_real rate = step->rate, decay = step->decay, epsilon = step->epsilon;
+  const qe_real epsilon = step->epsilon;
   const qe_real beta2 = step->beta2, rest1 = step->rest1, rest2 = step->rest2;
   for (size_t i = 0; i < span->count; i++) {
     const size_t at = span_row(span, i);
@@ -292,6 +319,12 @@ static void update_adam(const struct step *step, const struct span *span) {
     span_prefetch(span, i, step->first);
     span_prefetch(span, i, step->second);
     span_prefetch(span, i, step->gradient);
+    qe_real rate = step->rate, decay = step->decay;
+    if (step->moved) {
+      const qe_real due = steps_due(step, at);
+      rate *= due;
+      decay = 1 - due * (1 - decay);
+    }
     for (size_t j = 0; j < span->width; j++) {
       const qe_real g = gradient[j];
       mean[j] += rest1 * (g - mean[j]);
@@ -345,6 +378,15 @@ struct steps {
   double rate;
 };
 
+/* Where rows of matrix `number` tell when they moved, if they catch up. */
+static void catch_up(struct step *step, size_t number) {
+  if (step->optimiser->most[number] <= 1)
+    return;
+  step->moved = step->optimiser->states[MOVED]->values;
+  step->number = (qe_real)(step->optimiser->steps + 1);
+  step->most = (qe_real)step->optimiser->most[number];
+}
+
 static void step_part(void *context, int part) {
   const struct steps *steps = context;
   const qe_optimiser *optimiser = steps->whole.optimiser;
@@ -353,8 +395,8 @@ static void step_part(void *context, int part) {
     const double factor = optimiser->factor[i];
     if (factor == 0)
       continue;
-    const struct step own =
-        factor == 1 ? steps->whole : step_make(optimiser, steps->gradient, steps->rate * factor);
+    struct step own = factor == 1 ? steps->whole : step_make(optimiser, steps->gradient, steps->rate * factor);
+    catch_up(&own, i);
     own.update(&own, &span);
   }
 }

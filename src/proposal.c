@@ -1,10 +1,13 @@
 /*
 ** proposal.c - what is drawn when a softmax over many classes is sampled (Li et al. 2018, dynamic importance sampling;
 ** methods.md M7). Classes are known by their rank in the teacher's eyes, 0 for the likeliest. Ranks fall into groups,
-** two to an octave; a group is drawn from an alias table (Vose 1991), a rank in it evenly, so that a draw costs the same
-** for any number of classes. The paper fits a mixture of two Laplace distributions over ranks; groups take any shape
-** that falls off, from the exact |p - q| of a few examples, and a part that is uniform over all classes keeps every
-** weight bounded. Immutable; a new fit makes a new one.
+** two to an octave, all ranks of a group alike, so that a draw costs the same for any number of classes. The paper fits
+** a mixture of two Laplace distributions over ranks; groups take any shape that falls off, from the exact |p - q| of a
+** few examples, and a part that is uniform over all classes keeps every weight bounded. Draws are stratified: each has
+** an equal part of the probability for itself, from which it is taken by the inverse of the distribution. An alias table
+** makes independent draws, whose estimates of a gradient are worse (cosine .86 instead of .92 for 100 of 10,000 classes).
+** Bins of a score, whose ranks follow from a target alone, are drawn for several targets at once. Immutable; a new fit
+** makes a new one.
 */
 #include "core.h"
 
@@ -15,10 +18,9 @@ enum { MOST_GROUPS = 64 };
 
 struct qe_proposal {
   size_t classes, groups;
-  uint32_t first[MOST_GROUPS + 1]; /* group i holds ranks first[i] .. first[i + 1] - 1 */
-  double threshold[MOST_GROUPS];   /* alias table: group i below, other[i] above */
-  uint32_t other[MOST_GROUPS];
-  double log_q[MOST_GROUPS]; /* of one rank of the group */
+  uint32_t first[MOST_GROUPS + 1];           /* group i holds ranks first[i] .. first[i + 1] - 1 */
+  double mass[MOST_GROUPS];                  /* of the group */
+  double q[MOST_GROUPS], log_q[MOST_GROUPS]; /* of one rank of the group */
 };
 
 /* 0 1 2 3 4 6 8 12 16 24 32 .. classes */
@@ -41,44 +43,18 @@ size_t qe_proposal_groups(size_t classes) {
 }
 
 /* Mass of every group after mixing in the uniform part; sums to 1. */
-static void masses_mix(const qe_proposal *proposal, const double *masses, double uniform, double *mixed) {
+static void masses_mix(qe_proposal *proposal, const double *masses, double uniform) {
   double sum = 0;
   for (size_t i = 0; masses && i < proposal->groups; i++)
     sum += masses[i] > 0 && isfinite(masses[i]) ? masses[i] : 0;
   for (size_t i = 0; i < proposal->groups; i++) {
     const double even = (double)(proposal->first[i + 1] - proposal->first[i]) / (double)proposal->classes;
     const double own = sum > 0 && masses[i] > 0 && isfinite(masses[i]) ? masses[i] / sum : 0;
-    mixed[i] = sum > 0 ? uniform * even + (1 - uniform) * own : even;
-  }
-}
-
-static void alias_make(qe_proposal *proposal, const double *mixed) {
-  double scaled[MOST_GROUPS];
-  uint32_t small[MOST_GROUPS], large[MOST_GROUPS];
-  size_t smalls = 0, larges = 0;
-  for (size_t i = 0; i < proposal->groups; i++) {
-    scaled[i] = mixed[i] * (double)proposal->groups;
-    proposal->threshold[i] = 1;
-    proposal->other[i] = (uint32_t)i;
-    if (scaled[i] < 1)
-      small[smalls++] = (uint32_t)i;
-    else
-      large[larges++] = (uint32_t)i;
-  }
-  while (smalls > 0 && larges > 0) {
-    const uint32_t low = small[--smalls], high = large[larges - 1];
-    proposal->threshold[low] = scaled[low];
-    proposal->other[low] = high;
-    scaled[high] -= 1 - scaled[low];
-    if (scaled[high] < 1) {
-      larges--;
-      small[smalls++] = high;
-    }
+    proposal->mass[i] = sum > 0 ? uniform * even + (1 - uniform) * own : even;
   }
 }
 
 qe_proposal *qe_proposal_new(size_t classes, const double *masses, double uniform) {
-  double mixed[MOST_GROUPS];
   if (classes == 0 || classes > UINT32_MAX || !(uniform >= 0 && uniform <= 1))
     return NULL;
   qe_proposal *proposal = memory_new(1, sizeof *proposal);
@@ -86,10 +62,11 @@ qe_proposal *qe_proposal_new(size_t classes, const double *masses, double unifor
     return NULL;
   proposal->classes = classes;
   proposal->groups = groups_make(classes, proposal->first);
-  masses_mix(proposal, masses, uniform, mixed);
-  alias_make(proposal, mixed);
-  for (size_t i = 0; i < proposal->groups; i++)
-    proposal->log_q[i] = log(mixed[i] / (double)(proposal->first[i + 1] - proposal->first[i]));
+  masses_mix(proposal, masses, uniform);
+  for (size_t i = 0; i < proposal->groups; i++) {
+    proposal->q[i] = proposal->mass[i] / (double)(proposal->first[i + 1] - proposal->first[i]);
+    proposal->log_q[i] = log(proposal->q[i]);
+  }
   return proposal;
 }
 
@@ -97,14 +74,37 @@ void qe_proposal_free(qe_proposal *proposal) {
   memory_free(proposal);
 }
 
+/* ---- draws ---- */
+
+/* The group of a rank: two to an octave from 2 on. */
+static inline size_t group_of(uint32_t rank) {
+  if (rank < 2)
+    return rank;
+  const unsigned octave = 31 - (unsigned)__builtin_clz(rank);
+  return 2 * octave + (rank >> (octave - 1) & 1);
+}
+
+/* The rank below which a share (0..1) of the probability lies. */
+static uint32_t rank_at(const qe_proposal *proposal, double share) {
+  size_t group = 0;
+  while (group + 1 < proposal->groups && share >= proposal->mass[group])
+    share -= proposal->mass[group++];
+  while (group > 0 && !(proposal->mass[group] > 0)) /* where rounding leads beyond all that has any */
+    group--;
+  const uint32_t size = proposal->first[group + 1] - proposal->first[group];
+  const double place = share / proposal->mass[group] * size;
+  return proposal->first[group] + (place < size ? (uint32_t)place : size - 1);
+}
+
+/* A place in the i-th of `count` equal parts of 0..1. */
+static double stratum(qe_rng *rng, size_t i, size_t count) {
+  return ((double)i + qe_rng_uniform(rng)) / (double)count;
+}
+
 void qe_proposal_draw(const qe_proposal *proposal, qe_rng *rng, size_t count, uint32_t *ranks, double *log_q) {
   for (size_t i = 0; i < count; i++) {
-    size_t group = (size_t)qe_rng_below(rng, (uint32_t)proposal->groups);
-    if (qe_rng_uniform(rng) >= proposal->threshold[group])
-      group = proposal->other[group];
-    const uint32_t size = proposal->first[group + 1] - proposal->first[group];
-    ranks[i] = proposal->first[group] + (size > 1 ? (uint32_t)qe_rng_below(rng, size) : 0);
-    log_q[i] = proposal->log_q[group];
+    ranks[i] = rank_at(proposal, stratum(rng, i, count));
+    log_q[i] = proposal->log_q[group_of(ranks[i])];
   }
 }
 
@@ -149,14 +149,59 @@ int qe_proposal_masses(qe_tensor p, qe_tensor q, double *masses) {
   return QE_OK;
 }
 
-uint32_t qe_nearest_bin(double value, size_t bins, uint32_t rank) {
-  const double place = fmin(fmax(value * (double)bins - 0.5, 0), (double)bins - 1);
+/* ---- bins ---- */
+
+/* Where a target lies among bins: in which, on which side the next nearest is, and how many there are to the nearer
+** end, beyond which ranks go on along the other side. */
+struct aim {
+  uint32_t bin, to_end;
+  bool right_first;
+};
+
+static struct aim aim_at(double value, size_t bins) {
+  const double last = (double)bins - 1, place = fmin(fmax(value * (double)bins - 0.5, 0), last);
   const double nearest = nearbyint(place);
-  const size_t at = (size_t)nearest, left = at, right = bins - 1 - at;
-  const bool right_first = place > nearest;
-  const size_t both = 2 * (left < right ? left : right);
-  if (rank > both) /* one end has been reached */
-    return (uint32_t)(left < right ? rank : bins - 1 - rank);
-  const size_t distance = ((size_t)rank + 1) / 2;
-  return (uint32_t)((rank % 2 == 1) == right_first ? at + distance : at - distance);
+  return (struct aim){ (uint32_t)nearest, (uint32_t)fmin(nearest, last - nearest), place > nearest };
+}
+
+static uint32_t bin_of_rank(const struct aim *aim, size_t bins, uint32_t rank) {
+  if (rank > 2 * (uint64_t)aim->to_end)
+    return aim->bin == aim->to_end ? rank : (uint32_t)bins - 1 - rank;
+  const uint32_t distance = rank / 2 + rank % 2;
+  return (rank % 2 == 1) == aim->right_first ? aim->bin + distance : aim->bin - distance;
+}
+
+static uint32_t rank_of_bin(const struct aim *aim, uint32_t bin) {
+  const bool right = bin > aim->bin;
+  const uint32_t distance = right ? bin - aim->bin : aim->bin - bin;
+  if (distance > aim->to_end)
+    return distance + aim->to_end;
+  return 2 * distance - (distance > 0 && right == aim->right_first ? 1 : 0);
+}
+
+/* Natural log of the mean probability that a bin is drawn with for one of the targets. */
+static double mixed_log(const qe_proposal *proposal, const struct aim *aims, size_t count, uint32_t bin) {
+  double sum = 0;
+  for (size_t i = 0; i < count; i++)
+    sum += proposal->q[group_of(rank_of_bin(&aims[i], bin))];
+  return log(sum / (double)count);
+}
+
+int qe_proposal_draw_bins(const qe_proposal *proposal, qe_rng *rng, const double *targets, size_t count,
+                          size_t draws, uint32_t *bins, double *log_q) {
+  if (count == 0)
+    return QE_USE;
+  struct aim *aims = memory_new(count, sizeof *aims);
+  if (!aims)
+    return QE_MEMORY;
+  for (size_t i = 0; i < count; i++)
+    aims[i] = aim_at(targets[i], proposal->classes);
+  for (size_t i = 0; i < draws; i++) {
+    const double place = stratum(rng, i, draws) * (double)count;
+    const size_t target = place < (double)count ? (size_t)place : count - 1;
+    bins[i] = bin_of_rank(&aims[target], proposal->classes, rank_at(proposal, place - (double)target));
+    log_q[i] = mixed_log(proposal, aims, count, bins[i]);
+  }
+  memory_free(aims);
+  return QE_OK;
 }

@@ -630,11 +630,6 @@ QE_API qe_tensor qe_pick(qe_tensor a, const uint32_t *columns);                 
 /* Mean of rows: out[i] = mean of table[ids[j]], offset[i] <= j < offset[i+1]; zeros where there is none. */
 QE_API qe_tensor qe_bag(qe_tensor table, const uint32_t *ids, qe_segments bags);
 
-/* Logits of k classes per row, of many: hidden (m x n) . table (classes x n) + bias (classes x 1) at classes ids[i k + j]
-** -> m x k. Only these rows of sparse parameters are touched. */
-QE_API qe_tensor qe_sampled_logits(qe_tensor hidden, qe_tensor table, qe_tensor bias, const uint32_t *ids,
-                                   size_t k);
-
 /* Elementwise */
 QE_API qe_tensor qe_sigmoid(qe_tensor a);
 QE_API qe_tensor qe_tanh(qe_tensor a);
@@ -762,6 +757,10 @@ QE_API void qe_optimiser_free(qe_optimiser *optimiser);
 QE_API const char *qe_optimiser_error(const qe_optimiser *optimiser);
 /* The rate of matrix `number` is so many times that of a step; 0: neither it nor its state moves. 1 until told. */
 QE_API int qe_optimiser_scale(qe_optimiser *optimiser, size_t number, double factor);
+/* Adam: a row of sparse matrix `number` that was not touched for n steps moves n times as far when it is, `most` times at
+** most, as if its gradient had been there all along. For tables of which each step draws a few rows at random, where
+** else the rare ones lag behind. 1 until told; what it keeps is one more block, of step counts (exact up to 2^24). */
+QE_API int qe_optimiser_catch_up(qe_optimiser *optimiser, size_t number, double most);
 /* One step at this learning rate, then the gradient is cleared. A gradient that is not finite is refused
 ** (QE_FORMAT) and nothing changes. */
 QE_API int qe_optimiser_step(qe_optimiser *optimiser, double rate);
@@ -907,15 +906,19 @@ QE_API size_t qe_proposal_groups(size_t classes);
 ** evenly over all classes whatever the masses. NULL: nonsense, or no memory. */
 QE_API qe_proposal *qe_proposal_new(size_t classes, const double *masses, double uniform);
 QE_API void qe_proposal_free(qe_proposal *proposal);
-/* Draws with replacement; constant time each, whatever the number of classes. log_q: natural log of the probability. */
+/* Stratified draws: each has an equal part of the probability for itself, which makes estimates steadier than independent
+** draws do; ranks ascend and may repeat. Constant time each, whatever the number of classes. log_q: natural log of the
+** probability. */
 QE_API void qe_proposal_draw(const qe_proposal *proposal, qe_rng *rng, size_t count, uint32_t *ranks,
                              double *log_q);
 /* Mean |p - q| of the rows (probabilities, examples x classes) by group of p's rank, the best masses there are for
 ** these rows; q QE_NONE: p itself, which is a proposal that knows the teacher alone. */
 QE_API int qe_proposal_masses(qe_tensor p, qe_tensor q, double *masses);
-/* The bin of 0..1, from 0, whose centre is the rank-th nearest to a value: the rank of a target that falls off evenly on
-** both sides. */
-QE_API uint32_t qe_nearest_bin(double value, size_t bins, uint32_t rank);
+/* Bins of 0..1 as classes, drawn for `count` targets (0..1) that share all that is drawn: each has an equal part of the
+** `draws`, around itself, a bin's rank being how many are nearer to the target. bins: from 0. log_q: natural log of the
+** mean over targets of the probability, which is what estimates divide by (balance heuristic, Veach & Guibas 1995). */
+QE_API int qe_proposal_draw_bins(const qe_proposal *proposal, qe_rng *rng, const double *targets, size_t count,
+                                 size_t draws, uint32_t *bins, double *log_q);
 
 /* Manifest. The model's own part (architecture, members, golden) is kept by the library; a JSON object merged here
 ** describes the rest: languages, score {type, direction, scale, shift}, calibration {a, b, meaning}, spread {a, b},

@@ -60,6 +60,7 @@ static void train(qe_optimiser *optimiser, qe_params *params, uint64_t first, ui
 
 struct twin {
   double x[CELLS], a[CELLS], b[CELLS];
+  uint64_t moved[ROWS]; /* the step after which a row has moved last */
 };
 
 static double sgd(struct twin *twin, size_t i, double g, const qe_optimiser_options *options) {
@@ -82,9 +83,19 @@ static double adam(struct twin *twin, size_t i, double g, const qe_optimiser_opt
   return m / (sqrt(v) + options->epsilon) + options->weight_decay * twin->x[i];
 }
 
+/* How many steps a touched row is to make up for. */
+static double due(struct twin *twin, size_t row, uint64_t number, double most) {
+  const double steps = (double)(number + 1 - twin->moved[row]);
+  twin->moved[row] = number + 1;
+  return steps < most ? steps : most;
+}
+
 static void twin_step(struct twin *twin, qe_params *params, const bool touched[ROWS], uint64_t number,
-                      const qe_optimiser_options *options) {
+                      const qe_optimiser_options *options, double most) {
   const qe_real *g = qe_block_values(qe_params_gradient(params));
+  double times[ROWS];
+  for (size_t row = 0; row < ROWS; row++)
+    times[row] = touched[row] ? due(twin, row, number, most) : 1;
   for (size_t i = 0; i < CELLS; i++) {
     if (!options->dense && i >= DENSE && !touched[(i - DENSE) / COLS])
       continue;
@@ -95,7 +106,7 @@ static void twin_step(struct twin *twin, qe_params *params, const bool touched[R
       move = adagrad(twin, i, (double)g[i], options);
     else
       move = adam(twin, i, (double)g[i], options, number + 1);
-    twin->x[i] -= rate_of(number) * move;
+    twin->x[i] -= rate_of(number) * move * (i >= DENSE ? times[(i - DENSE) / COLS] : 1);
   }
 }
 
@@ -105,17 +116,38 @@ static void close_to(const qe_real *found, const double *expected, double allowe
       fail_msg("cell %zu is %.9g, expected %.9g", i, (double)found[i], expected[i]);
 }
 
-static void follow(const qe_optimiser_options *options) {
+/* Every rule, with and without decay and momentum, lazy and dense; then Adam whose rows catch up. */
+enum { PLAIN = 24, VARIANTS = 26, MOST = 3 };
+
+static qe_optimiser_options variant(int number) {
+  static const qe_rule rules[] = { QE_SGD, QE_ADAGRAD, QE_ADAM };
+  qe_optimiser_options options = qe_optimiser_defaults(rules[number < PLAIN ? number % 3 : 2]);
+  options.weight_decay = (number < PLAIN ? number / 3 : number) % 2 ? 0.3 : 0;
+  options.momentum = number / 6 % 2 ? 0.8 : 0;
+  options.dense = number < PLAIN && number / 12 % 2;
+  return options;
+}
+
+static qe_optimiser *optimiser_make(qe_params *params, int number, qe_pool *pool) {
+  const qe_optimiser_options options = variant(number);
+  qe_optimiser *optimiser = qe_optimiser_new(params, &options, pool);
+  if (number >= PLAIN)
+    assert_int_equal(qe_optimiser_catch_up(optimiser, 1, MOST), QE_OK);
+  return optimiser;
+}
+
+static void follow(int number) {
   static struct twin twin;
   bool touched[ROWS];
   qe_params *params = params_make();
-  qe_optimiser *optimiser = qe_optimiser_new(params, options, NULL);
+  const qe_optimiser_options options = variant(number);
+  qe_optimiser *optimiser = optimiser_make(params, number, NULL);
   memset(&twin, 0, sizeof twin);
   for (size_t i = 0; i < CELLS; i++)
     twin.x[i] = (double)qe_params_matrix(params, 0)[i];
   for (uint64_t step = 0; step < STEPS; step++) {
     gradient_draw(params, step, touched);
-    twin_step(&twin, params, touched, step, options);
+    twin_step(&twin, params, touched, step, &options, number < PLAIN ? 1 : MOST);
     assert_int_equal(qe_optimiser_step(optimiser, rate_of(step)), QE_OK);
     assert_true(qe_block_norm(qe_params_gradient(params)) == 0);
     close_to(qe_params_matrix(params, 0), twin.x, 3e-6);
@@ -129,23 +161,10 @@ static void follow(const qe_optimiser_options *options) {
   qe_params_free(params);
 }
 
-/* Every rule, with and without decay and momentum, lazy and dense. */
-static qe_optimiser_options variant(int number) {
-  static const qe_rule rules[] = { QE_SGD, QE_ADAGRAD, QE_ADAM };
-  qe_optimiser_options options = qe_optimiser_defaults(rules[number % 3]);
-  options.weight_decay = number / 3 % 2 ? 0.3 : 0;
-  options.momentum = number / 6 % 2 ? 0.8 : 0;
-  options.dense = number / 12 % 2;
-  return options;
-}
-enum { VARIANTS = 24 };
-
 static void textbook(void **state) {
   (void)state;
-  for (int i = 0; i < VARIANTS; i++) {
-    const qe_optimiser_options options = variant(i);
-    follow(&options);
-  }
+  for (int i = 0; i < VARIANTS; i++)
+    follow(i);
 }
 
 static void defaults(void **state) {
@@ -180,7 +199,7 @@ static void untouched_rows_stay(void **state) {
   for (int i = 0; i < VARIANTS; i++) {
     const qe_optimiser_options options = variant(i);
     qe_params *params = params_make(), *before = params_make();
-    qe_optimiser *optimiser = qe_optimiser_new(params, &options, NULL);
+    qe_optimiser *optimiser = optimiser_make(params, i, NULL);
     train(optimiser, params, 0, 3);
     qe_block_copy(qe_params_values(before), qe_params_values(params));
     gradient_draw(params, 3, touched);
@@ -204,14 +223,13 @@ static void untouched_rows_stay(void **state) {
 static void threads_change_nothing(void **state) {
   (void)state;
   for (int i = 0; i < VARIANTS; i++) {
-    const qe_optimiser_options options = variant(i);
     qe_params *alone = params_make();
-    qe_optimiser *optimiser = qe_optimiser_new(alone, &options, NULL);
+    qe_optimiser *optimiser = optimiser_make(alone, i, NULL);
     train(optimiser, alone, 0, 5);
     for (int threads = 1; threads < 5; threads++) {
       qe_params *params = params_make();
       qe_pool *pool = qe_pool_new(threads);
-      qe_optimiser *other = qe_optimiser_new(params, &options, pool);
+      qe_optimiser *other = optimiser_make(params, i, pool);
       train(other, params, 0, 5);
       assert_memory_equal(qe_params_matrix(params, 0), qe_params_matrix(alone, 0), CELLS * sizeof(qe_real));
       qe_optimiser_free(other);
@@ -226,10 +244,8 @@ static void threads_change_nothing(void **state) {
 static void state_is_all_there_is(void **state) {
   (void)state;
   for (int i = 0; i < VARIANTS; i++) {
-    const qe_optimiser_options options = variant(i);
     qe_params *whole = params_make(), *resumed = params_make();
-    qe_optimiser *first = qe_optimiser_new(whole, &options, NULL);
-    qe_optimiser *second = qe_optimiser_new(resumed, &options, NULL);
+    qe_optimiser *first = optimiser_make(whole, i, NULL), *second = optimiser_make(resumed, i, NULL);
     train(first, whole, 0, 4);
     qe_block_copy(qe_params_values(resumed), qe_params_values(whole));
     for (size_t j = 0; j < qe_optimiser_blocks(first); j++)
@@ -244,6 +260,33 @@ static void state_is_all_there_is(void **state) {
     qe_params_free(whole);
     qe_params_free(resumed);
   }
+}
+
+static void catching_up(void **state) {
+  (void)state;
+  qe_params *params = params_make();
+  const qe_optimiser_options dense = { .rule = QE_ADAM, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .dense = 1 };
+  const qe_optimiser_options adagrad = qe_optimiser_defaults(QE_ADAGRAD);
+  const qe_optimiser_options *const wrong[] = { &dense, &adagrad };
+  qe_optimiser *optimiser = qe_optimiser_new(params, NULL, NULL);
+  assert_int_equal(qe_optimiser_catch_up(optimiser, 0, 5), QE_USE); /* not sparse */
+  assert_string_equal(qe_optimiser_error(optimiser), "catch_up: matrix 0, 5 steps at most: there is none, or not "
+                                                     "sparse, or no such number");
+  assert_int_equal(qe_optimiser_catch_up(optimiser, 2, 5), QE_USE);
+  assert_int_equal(qe_optimiser_catch_up(optimiser, 1, 0.5), QE_USE);
+  assert_int_equal(qe_optimiser_catch_up(optimiser, 1, NAN), QE_USE);
+  assert_int_equal(qe_optimiser_blocks(optimiser), 2);
+  assert_int_equal(qe_optimiser_catch_up(optimiser, 1, 5), QE_OK);
+  assert_int_equal(qe_optimiser_catch_up(optimiser, 1, 7), QE_OK);
+  assert_int_equal(qe_optimiser_blocks(optimiser), 3);
+  qe_optimiser_free(optimiser);
+  for (size_t i = 0; i < 2; i++) {
+    optimiser = qe_optimiser_new(params, wrong[i], NULL);
+    assert_int_equal(qe_optimiser_catch_up(optimiser, 1, 5), QE_USE);
+    assert_string_equal(qe_optimiser_error(optimiser), "catch_up: only for Adam that moves touched rows alone");
+    qe_optimiser_free(optimiser);
+  }
+  qe_params_free(params);
 }
 
 static void number_of_blocks(void **state) {
@@ -355,6 +398,7 @@ int main(void) {
     cmocka_unit_test(untouched_rows_stay),
     cmocka_unit_test(threads_change_nothing),
     cmocka_unit_test(state_is_all_there_is),
+    cmocka_unit_test(catching_up),
     cmocka_unit_test(number_of_blocks),
     cmocka_unit_test(not_finite),
     cmocka_unit_test(wrong_options),

@@ -1,6 +1,6 @@
 /*
-** test_proposal.c - draws against the probabilities that they claim, ranks of bins against sorting, masses against their
-** definition.
+** test_proposal.c - draws against the probabilities that they claim, those of bins against counting, masses against
+** their definition.
 */
 #include "core.h"
 
@@ -63,24 +63,101 @@ static void draws(void **state) {
   assert_null(qe_proposal_new(4, NULL, 1.5));
 }
 
-/* The bin of each rank, by sorting on the distance to the value; ties may fall either way. */
-static void nearest(void **state) {
-  (void)state;
-  qe_rng rng;
-  qe_rng_seed(&rng, 4, "proposal");
-  for (int round = 0; round < 300; round++) {
-    const size_t bins = 1 + qe_rng_below(&rng, 40);
-    const double value = 1.4 * qe_rng_uniform(&rng) - 0.2, place = fmin(fmax(value, 0.5 / (double)bins), 1);
-    unsigned char seen[MOST] = { 0 };
-    double last = -1;
-    for (uint32_t rank = 0; rank < bins; rank++) {
-      const uint32_t bin = qe_nearest_bin(value, bins, rank);
-      assert_true(bin < bins && !seen[bin]++);
-      const double distance = fabs((bin + 0.5) / (double)bins - fmin(place, 1 - 0.5 / (double)bins));
-      assert_true(distance >= last - 1e-9);
-      last = distance;
+/* The rank of each bin for a value by counting those that are nearer; of two as near, the other may be the nearer. */
+static void ranks_by_counting(double value, size_t bins, size_t rank[MOST], bool tied[MOST]) {
+  const double place = fmin(fmax(value, 0.5 / (double)bins), 1 - 0.5 / (double)bins);
+  for (size_t i = 0; i < bins; i++) {
+    const double own = fabs((double)i + 0.5 - place * (double)bins);
+    rank[i] = 0;
+    tied[i] = false;
+    for (size_t j = 0; j < bins; j++) {
+      const double other = fabs((double)j + 0.5 - place * (double)bins);
+      rank[i] += other < own - 1e-9;
+      tied[i] |= j != i && fabs(other - own) < 1e-9;
     }
   }
+}
+
+/* How probable a bin is by definition: the mean over targets of what the proposal gives to its rank. */
+static void mixture(const double *of_rank, size_t bins, const double *targets, size_t count, double *least,
+                    double *most) {
+  size_t rank[MOST];
+  bool tied[MOST];
+  memset(least, 0, bins * sizeof *least);
+  memset(most, 0, bins * sizeof *most);
+  for (size_t t = 0; t < count; t++) {
+    ranks_by_counting(targets[t], bins, rank, tied);
+    for (size_t i = 0; i < bins; i++) {
+      const double first = of_rank[rank[i]], second = of_rank[rank[i] + tied[i]];
+      least[i] += fmin(first, second) / (double)count;
+      most[i] += fmax(first, second) / (double)count;
+    }
+  }
+}
+
+/* What a proposal says of its ranks. */
+static void rank_probabilities(const qe_proposal *proposal, size_t bins, double *of_rank) {
+  uint32_t ranks[4000];
+  double log_q[4000];
+  qe_rng rng;
+  qe_rng_seed(&rng, 9, "proposal");
+  qe_proposal_draw(proposal, &rng, 4000, ranks, log_q);
+  memset(of_rank, 0, bins * sizeof *of_rank);
+  for (size_t i = 0; i < 4000; i++)
+    of_rank[ranks[i]] = exp(log_q[i]);
+}
+
+/* Bins drawn for several targets: as often as they say, and they say what the definition says. */
+static void bins_of_targets(void **state) {
+  (void)state;
+  enum { TARGETS = 5, ROUNDS = 200, EACH = 37 };
+  qe_rng rng;
+  qe_rng_seed(&rng, 4, "proposal");
+  for (size_t bins = 1; bins < 40; bins += 1 + bins / 4) {
+    double masses[MOST], targets[TARGETS], of_rank[MOST], least[MOST], most[MOST], seen[MOST] = { 0 }, log_q[EACH];
+    uint32_t drawn[EACH];
+    for (size_t i = 0; i < MOST; i++)
+      masses[i] = qe_rng_uniform(&rng);
+    for (size_t i = 0; i < TARGETS; i++)
+      targets[i] = i == 0 ? 0.5 : 1.4 * qe_rng_uniform(&rng) - 0.2;
+    qe_proposal *proposal = qe_proposal_new(bins, masses, 0.4);
+    rank_probabilities(proposal, bins, of_rank);
+    mixture(of_rank, bins, targets, TARGETS, least, most);
+    for (int round = 0; round < ROUNDS; round++) {
+      assert_int_equal(qe_proposal_draw_bins(proposal, &rng, targets, TARGETS, EACH, drawn, log_q), QE_OK);
+      for (size_t i = 0; i < EACH; i++) {
+        assert_true(drawn[i] < bins);
+        assert_true(exp(log_q[i]) >= least[drawn[i]] - 1e-9 && exp(log_q[i]) <= most[drawn[i]] + 1e-9);
+        seen[drawn[i]] += 1.0 / (ROUNDS * EACH);
+      }
+    }
+    for (size_t i = 0; i < bins; i++)
+      assert_true(seen[i] >= least[i] - 0.02 && seen[i] <= most[i] + 0.02);
+    qe_proposal_free(proposal);
+  }
+}
+
+/* Each draw has its own part of the probability: of as many draws as equal bins, around one target, each bin about one. */
+static void strata(void **state) {
+  (void)state;
+  enum { BINS = 64 };
+  const double target = 0.5, both[] = { 0.1, 0.9 };
+  uint32_t drawn[BINS];
+  double log_q[BINS];
+  qe_rng rng;
+  qe_rng_seed(&rng, 8, "proposal");
+  qe_proposal *even = qe_proposal_new(BINS, NULL, 1),
+              *nearest = qe_proposal_new(BINS, (const double[MOST]){ 1 }, 0);
+  unsigned char seen[BINS] = { 0 };
+  assert_int_equal(qe_proposal_draw_bins(even, &rng, &target, 1, BINS, drawn, log_q), QE_OK);
+  for (size_t i = 0; i < BINS; i++)
+    assert_true(!seen[drawn[i]]++ && fabs(log_q[i] + log(BINS)) < 1e-12);
+  assert_int_equal(qe_proposal_draw_bins(nearest, &rng, both, 2, 10, drawn, log_q), QE_OK);
+  for (size_t i = 0; i < 10; i++)
+    assert_true(drawn[i] == (i < 5 ? 6 : 57) && fabs(log_q[i] - log(0.5)) < 1e-12);
+  assert_int_equal(qe_proposal_draw_bins(even, &rng, NULL, 0, 10, drawn, log_q), QE_USE);
+  qe_proposal_free(even);
+  qe_proposal_free(nearest);
 }
 
 static void masses_by_rank(void **state) {
@@ -154,7 +231,8 @@ static void sampled_gradient(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = { cmocka_unit_test(groups), cmocka_unit_test(draws), cmocka_unit_test(nearest),
-                                      cmocka_unit_test(masses_by_rank), cmocka_unit_test(sampled_gradient) };
+  const struct CMUnitTest tests[] = { cmocka_unit_test(groups),          cmocka_unit_test(draws),
+                                      cmocka_unit_test(bins_of_targets), cmocka_unit_test(strata),
+                                      cmocka_unit_test(masses_by_rank),  cmocka_unit_test(sampled_gradient) };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

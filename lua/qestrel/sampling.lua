@@ -19,6 +19,9 @@ local function proposal(run, classes)
   return run.proposals[classes]
 end
 
+--- Whether so many classes are more than are drawn.
+function sampling.is_part(run, classes) return run.options.samples > 0 and run.options.samples < classes end
+
 -- ---- fits ----
 
 local function due(run)
@@ -73,20 +76,17 @@ end
 
 -- ---- draws ----
 
---- Draws bins for the pairs of a batch, whose targets are Gaussians around the teacher's scores.
--- @return bins, one pair's after the other; logits of their targets, and the logarithms of what each was drawn with,
--- both pairs x samples tensors
+--- Draws bins for the pairs of a batch, which share them all; targets are Gaussians around the teacher's scores.
+-- @return bins; the targets' logits, pairs x bins, and the logarithms of what each was drawn with, 1 x bins
 function sampling.bins(run, batch)
-  local bins, k, told = run.options.bins, run.options.samples, {}
-  local values = batch:column(run.tape, "teacher_target"):values()
-  local spreads = distance.spreads(run, batch, "teacher_spread", #values)
-  local ranks, log_q = proposal(run, bins):draw(run:rng "sampling", #values * k)
-  local ids = qe.nearest_bins(values, bins, ranks)
-  for i, value in ipairs(values) do
-    local precision = 0.5 / spreads[i] ^ 2
-    for at = (i - 1) * k + 1, i * k do told[at] = -((ids[at] - 0.5) / bins - value) ^ 2 * precision end
-  end
-  return ids, run.tape:constant(#values, k, told), run.tape:constant(#values, k, log_q)
+  local o, values, centres, narrow = run.options, batch:column(run.tape, "teacher_target"), {}, {}
+  local list = values:values()
+  local bins, log_q = proposal(run, o.bins):draw_bins(run:rng "sampling", list, o.samples)
+  for i, bin in ipairs(bins) do centres[i] = (bin - 0.5) / o.bins end
+  for i, spread in ipairs(distance.spreads(run, batch, "teacher_spread", #list)) do narrow[i] = 1 / spread end
+  local inverse = run.tape:constant(#list, 1, narrow)
+  local distances = inverse:matmul(run.tape:constant(1, #bins, centres)) - values * inverse
+  return bins, distances:square() * -0.5, run.tape:constant(1, #bins, log_q)
 end
 
 --- Rows of the training data with the same source, each list with the teacher's best first. Lists of one are left out.
@@ -107,10 +107,10 @@ function sampling.lists(data, scores)
   return kept
 end
 
--- Candidates of one list (all of it, each once, where nothing is sampled), and what each was drawn with.
+-- Candidates of one list (all of it, each once, where no more are drawn than it has), and what each was drawn with.
 local function draw(run, list)
   local rows, zeros = {}, {}
-  if run.options.samples == 0 then
+  if not sampling.is_part(run, #list) then
     for i in ipairs(list) do zeros[i] = 0.0 end
     return list, zeros
   end

@@ -379,25 +379,24 @@ static void head_free(struct head *head) {
   free(head->targets);
 }
 
-/* k classes per row are drawn, their targets computed; all of them for 0. */
+/* k classes are drawn for all rows, their targets computed; all of them for 0. */
 static qe_tensor head_loss(struct head *head, size_t k, qe_rng *rng) {
-  static uint32_t ids[BATCH * 1000];
-  static double log_q[BATCH * 1000];
-  static qe_real told[BATCH * 1000], correction[BATCH * 1000];
+  static uint32_t bins[1000];
+  static double log_q[1000];
+  static qe_real told[BATCH * 1000], correction[1000];
   qe_tensor hidden = qe_variable(head->tape, BATCH, HEAD_WIDTH, head->hidden);
   qe_tensor weight = qe_param(head->tape, head->params, 0), bias = qe_param(head->tape, head->params, 1);
   if (k == 0)
     return qe_kl(qe_constant(head->tape, BATCH, head->classes, head->targets),
                  qe_add(qe_matmul(hidden, weight, QE_NT), qe_transposed(bias)), 1);
-  qe_proposal_draw(head->proposal, rng, BATCH * k, ids, log_q);
-  for (size_t i = 0; i < BATCH * k; i++) {
-    ids[i] = qe_nearest_bin(head->values[i / k], head->classes, ids[i]);
+  qe_proposal_draw_bins(head->proposal, rng, head->values, BATCH, k, bins, log_q);
+  for (size_t i = 0; i < BATCH * k; i++)
+    told[i] = (qe_real)(target_logit(head->values[i / k], bins[i % k], head->classes) - log_q[i % k]);
+  for (size_t i = 0; i < k; i++)
     correction[i] = (qe_real)log_q[i];
-    told[i] = (qe_real)(target_logit(head->values[i / k], ids[i], head->classes) - log_q[i]);
-  }
   qe_tensor z =
-      qe_sub(qe_sampled_logits(hidden, weight, bias, ids, k), qe_constant(head->tape, BATCH, k, correction));
-  return qe_kl(qe_constant(head->tape, BATCH, k, told), z, 1);
+      qe_add(qe_matmul(hidden, qe_gather(weight, bins, k), QE_NT), qe_transposed(qe_gather(bias, bins, k)));
+  return qe_kl(qe_constant(head->tape, BATCH, k, told), qe_sub(z, qe_constant(head->tape, 1, k, correction)), 1);
 }
 
 static void bench_head(size_t classes, size_t k) {

@@ -65,6 +65,7 @@ local calls = {
   function(w) return w.states:target(w.tape, { 1 }, { 0, 1 }) end,
   function(w) return w.states:read(w.states:bytes()) end,
   function(w) return w.proposal:draw(qe.rng(1, "draw"), 100) end,
+  function(w) return w.proposal:draw_bins(qe.rng(1, "draw"), { 0.1, 0.9 }, 100) end,
   function(w) return qe.proposal_masses(w.tape:constant(2, 9), w.tape:constant(2, 9)) end,
   function(w) return w.tape:constant(2, 3):top_singular(w.tape:constant(2, 4), { 0, 1, 2 }, 3) end,
   function(w) return w.archive:member "x" end,

@@ -3,8 +3,9 @@
 -- q - p is estimated by `samples` classes drawn from Q: both softmaxes are over exp(logit) / Q of what was drawn. Q is
 -- fitted every `refit` steps to |p - q| by the teacher's rank on a few examples, so that it follows the training: first
 -- the teacher's head and what the student over-rates, later the head alone. Two kinds of classes: the bins of a score
--- (more than 256), of which only the drawn rows of the head are read, written and moved; and, with lists, the
--- candidates of one source, of which only those drawn are encoded.
+-- (more than 256), of which only the drawn rows of the head are read, written and moved, and which the pairs of a
+-- step share, each weighed by what all of them draw; and, with lists, the candidates of one source, of which only
+-- those drawn are encoded.
 -- Pitfalls guarded against: no step costs O(bins); a part of Q is uniform, so that no weight explodes; a proposal by
 -- the teacher alone (proposal=teacher) misses what the student over-rates, and is there to compare.
 local distance = require "qestrel.distance"
@@ -15,7 +16,8 @@ local recipe = {
   name = "sampling",
   teacher = true,
   options = {
-    { "samples", 100, "classes drawn per example; 0: all of them" },
+    { "samples", 1600, "bins drawn per step, which all its pairs share, or candidates per list; 0: all" },
+    { "catch_up", 100.0, "steps that a bin's row catches up with, at most, when it is drawn after a while; 1: none" },
     { "lists", false, "classes are the candidates of one source; else the bins of a score" },
     { "sharpness", 10.0, "with lists: factor of the teacher's scores, in 0..1, as logits" },
     { "proposal", "dynamic", "dynamic, teacher or uniform" },
@@ -38,13 +40,23 @@ function recipe.setup(run)
   run.rows = o.lists and lists or run.rows
 end
 
+-- Rows of the head are drawn now and then; those that rarely are must not lag behind.
+local function catch_up(run)
+  local o = run.options
+  if o.lists or o.optimiser ~= "adam" or not sampling.is_part(run, o.bins) then return end
+  for _, name in ipairs { "head.weight", "head.bias" } do assert(run.optimiser:catch_up(name, o.catch_up)) end
+end
+
+function recipe.stages() return { { name = recipe.name, setup = catch_up } } end
+
 local function sampled_bins(run, batch)
   local o, params, tape = run.options, run.student:params(), run.tape
   sampling.fit_bins(run, batch)
-  local ids, told, log_q = sampling.bins(run, batch)
+  local bins, told, log_q = sampling.bins(run, batch)
   local dropout = run:rng "student.dropout"
   local hidden = run.student:forward(tape, batch, { dropout = dropout, no_head = true }):tap "inputs"
-  local z = hidden:sampled_logits(params:tensor(tape, "head.weight"), params:tensor(tape, "head.bias"), ids)
+  local weight, bias = params:tensor(tape, "head.weight"):gather(bins), params:tensor(tape, "head.bias"):gather(bins)
+  local z = hidden:matmul(weight, "nt") + bias:transposed()
   local inverse = 1 / o.temperature
   return (told * inverse - log_q):kl(z * inverse - log_q):mean() * o.temperature ^ 2
 end
@@ -59,7 +71,7 @@ end
 
 function recipe.loss(run, batch)
   if run.options.lists then return sampled_lists(run, batch) end
-  if run.options.samples > 0 then return sampled_bins(run, batch) end
+  if sampling.is_part(run, run.options.bins) then return sampled_bins(run, batch) end
   return distance.mixed(run, batch, { { "teacher_target", "teacher_spread" } })
 end
 
