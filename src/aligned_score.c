@@ -212,8 +212,8 @@ static void products(const struct step *step, const float *target, const float *
                      float *out) {
   const size_t columns = padded(step->count[0]);
   panels_turned(step->work->panels, source, stride, step->count[0], depth);
-  step->kernel->product(step->count[1], depth, columns, target, stride, step->work->panels, step->work->zeros, out,
-                        columns);
+  step->kernel->product(step->count[1], depth, step->count[0], target, stride, step->work->panels,
+                        step->work->zeros, out, columns);
 }
 
 /* The best cosine of every word, as its last channel. */
@@ -328,7 +328,7 @@ static void compare(const struct step *step, size_t side) {
   const size_t count = step->count[side];
   for (size_t i = 0; i < count; i++)
     compare_row(step, side, i);
-  step->kernel->product(count, 4 * s->states + WORD_CHANNELS, s->compare_wide, work->compare, s->compare_stride,
+  step->kernel->product(count, 4 * s->states + WORD_CHANNELS, s->comparison, work->compare, s->compare_stride,
                         weights->compare, weights->compare_bias, work->compared, s->compare_wide);
   rectify(work->compared, count * s->compare_wide);
   pool(step, side, work->pooled + side * POOLINGS * s->comparison);

@@ -7,6 +7,7 @@
 #define TRANSCENDENTAL_NO_LIBM
 #include "evidence.h"
 #include "bytes.h"
+#include "kernel.h"
 #include "lexicon.h"
 #include "transcendental.h"
 
@@ -17,7 +18,8 @@ enum { MOST_POINTS = 256, EXACT = 7, MEMBER_VERSION = 1 };
 struct evidence_work {
   struct hashed text[2];
   struct levels levels;
-  unsigned char *block; /* that the levels lie in */
+  unsigned char *both, *best_given, *best_both; /* a row of cells; of words of the source */
+  unsigned char *block;                         /* that all of these lie in */
   size_t room;
 };
 
@@ -30,8 +32,12 @@ uint64_t evidence_gram(const struct hashed *text, size_t last, size_t length) {
   return key;
 }
 
+static inline uint64_t link_key(uint64_t source_half, uint64_t target_stem) {
+  return hash_mix(source_half + target_stem);
+}
+
 uint64_t evidence_link(uint64_t source_stem, uint64_t target_stem) {
-  return hash_mix(hash_mix(source_stem) + target_stem);
+  return link_key(hash_mix(source_stem), target_stem);
 }
 
 uint64_t evidence_text(qe_text text) {
@@ -150,32 +156,39 @@ static void find_grams(const struct evidence *evidence, int side, const struct h
   }
 }
 
-/* Links of one word of the translation; levels[given] has a row of cells. */
-static void find_row(const struct sketch *lexicon, const struct hashed *source, uint64_t target,
-                     unsigned char *const levels[2]) {
-  uint64_t key[SHARE];
-  for (size_t first = 0, end; first < source->count; first = end) {
-    end = share_end(first, source->count);
-    for (size_t n = first; n < end; n++)
-      sketch_expect(lexicon, key[n - first] = evidence_link(source->stem[n + 1], target));
-    for (size_t n = first; n < end; n++) {
-      const unsigned char both = sketch_find(lexicon, key[n - first]);
-      levels[0][n] = both & 15;
-      levels[1][n] = both >> 4;
-    }
-  }
+/* Keys of the links of some words of the source, whose halves are given, to one of the translation. */
+static void expect_links(const struct sketch *lexicon, const uint64_t *half, size_t count, uint64_t target,
+                         uint64_t *key) {
+  for (size_t i = 0; i < count; i++)
+    sketch_expect(lexicon, key[i] = link_key(half[i], target));
 }
 
+/* Of a share of the source's words, those to one word of the translation are announced while those to the one before are
+** looked up. */
 static void find_links(const struct evidence *evidence, const struct hashed texts[2], struct levels *levels) {
-  for (size_t m = 0; m < texts[1].count; m++) {
-    unsigned char *const row[2] = { levels->given[0] + m * texts[0].count, levels->given[1] + m * texts[0].count };
-    find_row(&evidence->lexicon, &texts[0], texts[1].stem[m + 1], row);
+  const struct sketch *lexicon = &evidence->lexicon;
+  uint64_t half[SHARE], key[2][SHARE];
+  for (size_t first = 0, end; first < texts[0].count && texts[1].count > 0; first = end) {
+    end = share_end(first, texts[0].count);
+    for (size_t n = first; n < end; n++)
+      half[n - first] = hash_mix(texts[0].stem[n + 1]);
+    expect_links(lexicon, half, end - first, texts[1].stem[1], key[0]);
+    for (size_t m = 0; m < texts[1].count; m++) {
+      const size_t cell = m * texts[0].count;
+      if (m + 1 < texts[1].count)
+        expect_links(lexicon, half, end - first, texts[1].stem[m + 2], key[(m + 1) % 2]);
+      for (size_t n = first; n < end; n++) {
+        const unsigned char both = sketch_find(lexicon, key[m % 2][n - first]);
+        levels->given[0][cell + n] = both & 15;
+        levels->given[1][cell + n] = both >> 4;
+      }
+    }
   }
 }
 
 static bool levels_reserve(struct evidence_work *work) {
   const size_t count[2] = { work->text[0].count, work->text[1].count };
-  const size_t need = 2 * count[0] * count[1] + 4 * (count[0] + count[1] + 2);
+  const size_t need = 2 * count[0] * count[1] + 4 * (count[0] + count[1] + 2) + 3 * count[0];
   if (!memory_reserve((void **)&work->block, &work->room, need, 1))
     return false;
   unsigned char *at = work->block;
@@ -187,20 +200,23 @@ static bool levels_reserve(struct evidence_work *work) {
     for (int i = 0; i < 4; i++, at += count[side] + 1)
       *parts[i] = at;
   }
+  work->both = at;
+  work->best_given = at + count[0];
+  work->best_both = at + 2 * count[0];
   return true;
 }
 
 /* ---- channels ---- */
 
 /* Of a trigram model smoothed towards shorter ones (MacKay and Peto 1995), weight 3. */
-static float log_probability(const struct evidence *evidence, int side, const struct levels *levels, size_t i) {
+static float probability(const struct evidence *evidence, int side, const struct levels *levels, size_t i) {
   static const float weight = 3.0f, unseen = 0.5f;
   const float before = count_of_level(levels->one[side][i - 1]), pair = count_of_level(levels->two[side][i - 1]);
   float p = (count_of_level(levels->one[side][i]) + unseen) /
             (evidence->tokens[side] + unseen * evidence->types[side] + 1.0f);
   p = (count_of_level(levels->two[side][i]) + weight * p) / (before + weight);
   p = (count_of_level(levels->three[side][i]) + weight * p) / (pair + weight);
-  return log_float(p);
+  return p;
 }
 
 static bool occurs(const struct hashed *text, uint64_t word) {
@@ -210,11 +226,25 @@ static bool occurs(const struct hashed *text, uint64_t word) {
   return false;
 }
 
+/* Logarithms of a channel of all words, together. */
+static void take_logarithms(const struct kernel *kernel, size_t count, float *channel) {
+  float x[KERNEL_LANES];
+  for (size_t first = 0; first < count; first += KERNEL_LANES, channel += KERNEL_LANES * CHANNELS) {
+    const size_t some = count - first < KERNEL_LANES ? count - first : KERNEL_LANES;
+    for (size_t i = 0; i < KERNEL_LANES; i++)
+      x[i] = i < some ? channel[i * CHANNELS] : 1.0f;
+    kernel->log(KERNEL_LANES, x);
+    for (size_t i = 0; i < some; i++)
+      channel[i * CHANNELS] = x[i];
+  }
+}
+
 static void own_channels(const struct evidence *evidence, int side, const struct hashed texts[2],
-                         const struct levels *levels, float *channel) {
+                         const struct levels *levels, float *first) {
+  float *channel = first;
   for (size_t i = 1; i <= texts[side].count; i++, channel += CHANNELS) {
-    channel[LOG_PROBABILITY] = log_probability(evidence, side, levels, i);
-    channel[FREQUENCY] = log_float(1.0f + count_of_level(levels->one[side][i]));
+    channel[LOG_PROBABILITY] = probability(evidence, side, levels, i);
+    channel[FREQUENCY] = 1.0f + count_of_level(levels->one[side][i]);
     channel[ORDER] = !levels->one[side][i]     ? 0.0f
                      : !levels->two[side][i]   ? 1.0f
                      : !levels->three[side][i] ? 2.0f
@@ -223,28 +253,48 @@ static void own_channels(const struct evidence *evidence, int side, const struct
     channel[RATE] = levels->rate[side][i];
     channel[LENGTH] = texts[side].length[i];
   }
+  take_logarithms(evidence->kernel, texts[side].count, first + LOG_PROBABILITY);
+  take_logarithms(evidence->kernel, texts[side].count, first + FREQUENCY);
 }
 
-static void keep_best(float *cell, unsigned value) {
-  *cell = *cell < (float)value ? (float)value : *cell;
+/* What is found in both directions: a probability's level is its logarithm. */
+static void link_both(const unsigned char *restrict forward, const unsigned char *restrict backward, size_t count,
+                      unsigned char *restrict both) {
+  for (size_t n = 0; n < count; n++)
+    both[n] = (forward[n] > 0) & (backward[n] > 0) ? (unsigned char)(forward[n] + backward[n]) : 0;
 }
 
-/* What words have of each other: a probability's level is its logarithm; the prior. */
-static void cross_channels(const struct levels *levels, struct evidence_pair *pair) {
-  for (int side = 0; side < 2; side++)
-    for (size_t i = 0; i < pair->count[side]; i++)
-      pair->channel[side][i * CHANNELS + BEST_GIVEN] = pair->channel[side][i * CHANNELS + BEST_BOTH] = 0.0f;
-  for (size_t m = 0, cell = 0; m < pair->count[1]; m++)
-    for (size_t n = 0; n < pair->count[0]; n++, cell++) {
-      float *target = pair->channel[1] + m * CHANNELS, *source = pair->channel[0] + n * CHANNELS;
-      const unsigned forward = levels->given[0][cell], backward = levels->given[1][cell];
-      const unsigned both = forward > 0 && backward > 0 ? forward + backward : 0;
-      keep_best(&target[BEST_GIVEN], forward);
-      keep_best(&source[BEST_GIVEN], backward);
-      keep_best(&target[BEST_BOTH], both);
-      keep_best(&source[BEST_BOTH], both);
-      pair->prior[cell] = both > 0 ? half_steps[2 * LEVELS - both] : 0.0f;
-    }
+static void keep_largest(unsigned char *restrict best, const unsigned char *restrict levels, size_t count) {
+  for (size_t n = 0; n < count; n++)
+    best[n] = best[n] < levels[n] ? levels[n] : best[n];
+}
+
+static float largest(const unsigned char *levels, size_t count) {
+  unsigned char best = 0;
+  for (size_t n = 0; n < count; n++)
+    best = best < levels[n] ? levels[n] : best;
+  return best;
+}
+
+/* What words have of each other, and the prior. */
+static void cross_channels(const struct evidence_work *work, struct evidence_pair *pair) {
+  const size_t count = pair->count[0];
+  memset(work->best_given, 0, count);
+  memset(work->best_both, 0, count);
+  for (size_t m = 0; m < pair->count[1]; m++) {
+    const unsigned char *forward = work->levels.given[0] + m * count, *backward = work->levels.given[1] + m * count;
+    link_both(forward, backward, count, work->both);
+    keep_largest(work->best_given, backward, count);
+    keep_largest(work->best_both, work->both, count);
+    pair->channel[1][m * CHANNELS + BEST_GIVEN] = largest(forward, count);
+    pair->channel[1][m * CHANNELS + BEST_BOTH] = largest(work->both, count);
+    for (size_t n = 0; n < count; n++)
+      pair->prior[m * count + n] = work->both[n] > 0 ? half_steps[2 * LEVELS - work->both[n]] : 0.0f;
+  }
+  for (size_t n = 0; n < count; n++) {
+    pair->channel[0][n * CHANNELS + BEST_GIVEN] = work->best_given[n];
+    pair->channel[0][n * CHANNELS + BEST_BOTH] = work->best_both[n];
+  }
 }
 
 static float standardised(float value, float mean, float sd) {
@@ -319,7 +369,7 @@ int evidence_read_raw(const struct evidence *evidence, const qe_pair *pair, cons
   }
   for (int side = 0; side < 2; side++)
     own_channels(evidence, side, work->text, &work->levels, result->channel[side]);
-  cross_channels(&work->levels, result);
+  cross_channels(work, result);
   return QE_OK;
 }
 
@@ -359,6 +409,17 @@ void evidence_reading_free(struct evidence_reading *reading) {
 }
 
 /* ---- life ---- */
+
+struct evidence *evidence_new(struct error *error) {
+  struct evidence *evidence = memory_new(1, sizeof *evidence);
+  if (!evidence) {
+    error_memory(error);
+    return NULL;
+  }
+  atomic_init(&evidence->holders, 1);
+  evidence->kernel = kernel_choose(NULL);
+  return evidence;
+}
 
 struct evidence *evidence_hold(struct evidence *evidence) {
   if (evidence)
@@ -446,12 +507,9 @@ static int parse(struct evidence *evidence, qe_text member, struct error *error)
 }
 
 struct evidence *evidence_parse(qe_text member, struct error *error) {
-  struct evidence *evidence = memory_new(1, sizeof *evidence);
-  if (!evidence) {
-    error_memory(error);
+  struct evidence *evidence = evidence_new(error);
+  if (!evidence)
     return NULL;
-  }
-  atomic_init(&evidence->holders, 1);
   if (parse(evidence, member, error) == QE_OK)
     return evidence;
   evidence_release(evidence);

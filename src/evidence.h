@@ -74,7 +74,10 @@ struct evidence {
   float tokens[2], types[2];
   float mean[2][CHANNELS], sd[2][CHANNELS];
   struct counted *counted; /* NULL: from an archive */
+  const struct kernel *kernel;
 };
+
+struct evidence *evidence_new(struct error *error); /* of nothing, held once; NULL: recorded */
 
 /* A text as hashes: word `i` at [i + 1] of `words`, the beginning of the text at [0]. */
 struct hashed {

@@ -452,13 +452,10 @@ static int count(struct counting *c, struct error *error) {
 struct evidence *evidence_count(const qe_dataset *data, const qe_dataset *parallel, struct evidence_choice choice,
                                 struct error *error) {
   struct counting counting = {
-    .data = data, .parallel = parallel, .choice = choice, .evidence = memory_new(1, sizeof *counting.evidence)
+    .data = data, .parallel = parallel, .choice = choice, .evidence = evidence_new(error)
   };
-  if (!counting.evidence) {
-    error_memory(error);
+  if (!counting.evidence)
     return NULL;
-  }
-  atomic_init(&counting.evidence->holders, 1);
   const int status = count(&counting, error);
   words_free(&counting.words[0]);
   words_free(&counting.words[1]);

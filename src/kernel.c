@@ -87,61 +87,66 @@ static void affine(size_t rows, size_t depth, size_t cols, const float *in, size
     row_product(depth, cols, in, weight, bias, out);
 }
 
-/* As `tile`, of one panel; rows is a constant wherever this is expanded. */
+/* As `tile`, of one panel, of which the first `lanes` columns count; rows and lanes are constants wherever this is
+** expanded. */
 #ifdef VECTOR
-/* By hand: compilers give up on sums that fill nearly all registers. Two vectors of columns at a time. */
-ALWAYS_INLINE void panel_tile(size_t rows, size_t depth, const float *restrict in, size_t in_stride,
+/* By hand: compilers give up on sums that fill nearly all registers. Two vectors of columns at a time, or one. */
+ALWAYS_INLINE void panel_tile(size_t rows, size_t lanes, size_t depth, const float *restrict in, size_t in_stride,
                               const float *restrict panel, const float *restrict bias, float *restrict out,
                               size_t out_stride) {
-  enum { LANES = sizeof(VECTOR) / sizeof(float), COLUMNS = 2 * LANES };
-  for (size_t j = 0; j < KERNEL_LANES; j += COLUMNS) {
+  enum { LANES = sizeof(VECTOR) / sizeof(float) };
+  const bool two = lanes > LANES;
+  for (size_t j = 0; j < lanes; j += two ? 2 * LANES : LANES) {
     VECTOR sum[PANEL_ROWS][2];
 #pragma GCC unroll 14
     for (size_t i = 0; i < rows; i++) {
       sum[i][0] = VECTOR_LOAD(bias + j);
-      sum[i][1] = VECTOR_LOAD(bias + j + LANES);
+      if (two)
+        sum[i][1] = VECTOR_LOAD(bias + j + LANES);
     }
     for (size_t k = 0; k < depth; k++) {
       const VECTOR low = VECTOR_LOAD(panel + k * KERNEL_LANES + j);
-      const VECTOR high = VECTOR_LOAD(panel + k * KERNEL_LANES + j + LANES);
+      const VECTOR high = two ? VECTOR_LOAD(panel + k * KERNEL_LANES + j + LANES) : low;
 #pragma GCC unroll 14
       for (size_t i = 0; i < rows; i++) {
         const VECTOR x = VECTOR_FILL(in[i * in_stride + k]);
         sum[i][0] = VECTOR_FUSED(x, low, sum[i][0]);
-        sum[i][1] = VECTOR_FUSED(x, high, sum[i][1]);
+        if (two)
+          sum[i][1] = VECTOR_FUSED(x, high, sum[i][1]);
       }
     }
 #pragma GCC unroll 14
     for (size_t i = 0; i < rows; i++) {
       VECTOR_STORE(out + i * out_stride + j, sum[i][0]);
-      VECTOR_STORE(out + i * out_stride + j + LANES, sum[i][1]);
+      if (two)
+        VECTOR_STORE(out + i * out_stride + j + LANES, sum[i][1]);
     }
   }
 }
 #else
-ALWAYS_INLINE void panel_tile(size_t rows, size_t depth, const float *restrict in, size_t in_stride,
+ALWAYS_INLINE void panel_tile(size_t rows, size_t lanes, size_t depth, const float *restrict in, size_t in_stride,
                               const float *restrict panel, const float *restrict bias, float *restrict out,
                               size_t out_stride) {
   float sum[PANEL_ROWS][KERNEL_LANES];
   for (size_t i = 0; i < rows; i++)
-    for (size_t j = 0; j < KERNEL_LANES; j++)
+    for (size_t j = 0; j < lanes; j++)
       sum[i][j] = bias[j];
   for (size_t k = 0; k < depth; k++, panel += KERNEL_LANES)
     for (size_t i = 0; i < rows; i++)
-      for (size_t j = 0; j < KERNEL_LANES; j++)
+      for (size_t j = 0; j < lanes; j++)
         sum[i][j] = fused(in[i * in_stride + k], panel[j], sum[i][j]);
   for (size_t i = 0; i < rows; i++)
-    for (size_t j = 0; j < KERNEL_LANES; j++)
+    for (size_t j = 0; j < lanes; j++)
       out[i * out_stride + j] = sum[i][j];
 }
 #endif
 
 /* The last tile reaches back over rows that another has computed already: the same bits, and no slow single rows. */
-ALWAYS_INLINE void panel_rows(size_t rows, size_t depth, const float *in, size_t in_stride, const float *panel,
-                              const float *bias, float *out, size_t out_stride) {
+ALWAYS_INLINE void panel_rows(size_t rows, size_t lanes, size_t depth, const float *in, size_t in_stride,
+                              const float *panel, const float *bias, float *out, size_t out_stride) {
   size_t i = 0;
 #define TILE(rows)                                                                                                 \
-  panel_tile(rows, depth, in + i * in_stride, in_stride, panel, bias, out + i * out_stride, out_stride)
+  panel_tile(rows, lanes, depth, in + i * in_stride, in_stride, panel, bias, out + i * out_stride, out_stride)
   for (; i + PANEL_ROWS <= rows; i += PANEL_ROWS)
     TILE(PANEL_ROWS);
   for (; i + SOME_ROWS <= rows; i += SOME_ROWS)
@@ -158,33 +163,38 @@ ALWAYS_INLINE void panel_rows(size_t rows, size_t depth, const float *in, size_t
 #undef TILE
 }
 
-#ifdef VECTOR
 /* Strides that are known here leave registers to sums that addresses would need. */
-static void panel_pass(size_t rows, size_t depth, const float *in, size_t in_stride, const float *panel,
-                       const float *bias, float *out, size_t out_stride) {
-  switch (in_stride) {
-#define KNOWN(stride)                                                                                              \
-  case stride:                                                                                                     \
-    panel_rows(rows, depth, in, stride, panel, bias, out, out_stride);                                             \
-    break;
-    KERNEL_STRIDES(KNOWN)
-#undef KNOWN
-  default:
-    panel_rows(rows, depth, in, in_stride, panel, bias, out, out_stride);
-  }
-}
+#ifdef VECTOR
+#define KNOWN_STRIDES(X) KERNEL_STRIDES(X)
 #else
-static void panel_pass(size_t rows, size_t depth, const float *in, size_t in_stride, const float *panel,
-                       const float *bias, float *out, size_t out_stride) {
-  panel_rows(rows, depth, in, in_stride, panel, bias, out, out_stride);
-}
+#define KNOWN_STRIDES(X)
 #endif
+#define PANEL_PASS(name, lanes)                                                                                    \
+  static void name(size_t rows, size_t depth, const float *in, size_t in_stride, const float *panel,               \
+                   const float *bias, float *out, size_t out_stride) {                                             \
+    switch (in_stride) {                                                                                           \
+      KNOWN_STRIDES(PANEL_##lanes)                                                                                 \
+    default:                                                                                                       \
+      panel_rows(rows, lanes, depth, in, in_stride, panel, bias, out, out_stride);                                 \
+    }                                                                                                              \
+  }
+#define PANEL_32(stride)                                                                                           \
+  case stride:                                                                                                     \
+    panel_rows(rows, 32, depth, in, stride, panel, bias, out, out_stride);                                         \
+    break;
+#define PANEL_16(stride)                                                                                           \
+  case stride:                                                                                                     \
+    panel_rows(rows, 16, depth, in, stride, panel, bias, out, out_stride);                                         \
+    break;
+PANEL_PASS(panel_pass, 32)
+PANEL_PASS(half_pass, 16)
 
 /* Panel by panel, so that one stays in a near cache while all rows pass it. */
 static void product(size_t rows, size_t depth, size_t cols, const float *in, size_t in_stride, const float *panels,
                     const float *bias, float *out, size_t out_stride) {
   for (size_t j = 0; j < cols; j += KERNEL_LANES, panels += depth * KERNEL_LANES)
-    panel_pass(rows, depth, in, in_stride, panels, bias + j, out + j, out_stride);
+    (cols - j > KERNEL_LANES / 2 ? panel_pass : half_pass)(rows, depth, in, in_stride, panels, bias + j, out + j,
+                                                           out_stride);
 }
 
 /* While the columns of a panel are near. */
@@ -306,6 +316,11 @@ static void norm(size_t rows, size_t width, float *restrict x, size_t stride, co
   }
 }
 
+static void logarithms(size_t count, float *restrict x) {
+  for (size_t i = 0; i < padded(count); i++)
+    x[i] = log_float(x[i]);
+}
+
 static void hyperbolic_tangent(size_t count, float *restrict x) {
   for (size_t i = 0; i < count; i++)
     x[i] = tanh_float(x[i]);
@@ -392,6 +407,7 @@ const struct kernel KERNEL_SYMBOL(KERNEL_ISA) = {
   .norm = norm,
   .product_gelu = product_gelu,
   .tanh = hyperbolic_tangent,
+  .log = logarithms,
   .softmax = softmax,
   .direction = direction,
   .score = score,

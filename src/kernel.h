@@ -52,7 +52,8 @@ struct kernel {
   void (*attend)(size_t tokens, size_t width, const float *states, const float *context, float *weights,
                  float *pooled);
   /* out[i] = bias + in[i] weight, as `affine`, of a weight laid out in panels: KERNEL_LANES columns of all rows, then
-  ** the next columns; what a large product needs. */
+  ** the next columns; what a large product needs. `cols` need not be padded: of the last panel only the first half is
+  ** computed where that is enough, else all of it. */
   void (*product)(size_t rows, size_t depth, size_t cols, const float *in, size_t in_stride, const float *panels,
                   const float *bias, float *out, size_t out_stride);
   /* The same, and x Phi(x) of each result. */
@@ -63,6 +64,7 @@ struct kernel {
   void (*norm)(size_t rows, size_t width, float *x, size_t stride, const float *y, size_t y_stride,
                const float *gain, const float *bias, float epsilon);
   void (*tanh)(size_t count, float *x); /* padded */
+  void (*log)(size_t count, float *x);  /* padded; of positive, normal numbers */
   /* Softmax of scale x in place; there is room up to padded(count), zeros after it. */
   void (*softmax)(size_t count, float scale, float *x);
   /* out = (x - center) / its norm, or zeros; width is padded. */

@@ -32,6 +32,13 @@ static inline const struct sketch_bucket *sketch_bucket(const struct sketch *ske
   return &sketch->bucket[(size_t)(key >> 1 >> (63 - sketch->bits))];
 }
 
+/* How many bits are set; compilers make a call of it where they may not count on an instruction. */
+static inline uint32_t bits_set(uint32_t x) {
+  x -= x >> 1 & UINT32_C(0x55555555);
+  x = (x & UINT32_C(0x33333333)) + (x >> 2 & UINT32_C(0x33333333));
+  return ((x + (x >> 4)) & UINT32_C(0x0f0f0f0f)) * UINT32_C(0x01010101) >> 24;
+}
+
 /* The number of a key's entry, from 1; 0: it has none. */
 static inline size_t sketch_place(const struct sketch *sketch, uint64_t key) {
   const struct sketch_bucket *bucket = sketch_bucket(sketch, key);
@@ -39,7 +46,7 @@ static inline size_t sketch_place(const struct sketch *sketch, uint64_t key) {
   const unsigned part = print >> (SKETCH_PRINT_BITS - SKETCH_PART_BITS);
   if (!(bucket->occupied >> part & 1))
     return 0;
-  uint32_t i = bucket[0].first + (uint32_t)__builtin_popcount(bucket->occupied & ((UINT32_C(1) << part) - 1));
+  uint32_t i = bucket[0].first + bits_set(bucket->occupied & ((UINT32_C(1) << part) - 1));
   while (i < bucket[1].first && sketch->entry[i] >> 8 < print)
     i++;
   return i < bucket[1].first && sketch->entry[i] >> 8 == print ? (size_t)i + 1 : 0;

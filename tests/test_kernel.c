@@ -68,6 +68,85 @@ static void test_affine(void **state) {
         check_affine(kernel_choose(kernel_list[i]), &rng, rows, shapes[j][0], shapes[j][1]);
 }
 
+/* Of the last panel only the half that is needed may be written, and what is written is as single multiply-adds give it. */
+static void check_product(const struct kernel *kernel, qe_rng *rng, size_t rows, size_t depth, size_t cols,
+                          size_t stride) {
+  enum { HALF = KERNEL_LANES / 2 };
+  const size_t wide = (cols + KERNEL_LANES - 1) / KERNEL_LANES * KERNEL_LANES,
+               written = (cols + HALF - 1) / HALF * HALF;
+  float *in = numbers(rng, rows * stride, 1), *weight = numbers(rng, depth * wide, 1),
+        *bias = numbers(rng, wide, 1);
+  float *panels = numbers(rng, depth * wide, 1), *out = numbers(rng, rows * wide, 1);
+  float *expected = numbers(rng, rows * wide, 1);
+  memcpy(expected, out, rows * wide * sizeof *out);
+  panels_of(panels, weight, wide, depth, wide);
+  for (size_t i = 0; i < rows; i++)
+    for (size_t j = 0; j < written; j++) {
+      expected[i * wide + j] = bias[j];
+      for (size_t k = 0; k < depth; k++)
+        expected[i * wide + j] = fmaf(in[i * stride + k], weight[k * wide + j], expected[i * wide + j]);
+    }
+  kernel->product(rows, depth, cols, in, stride, panels, bias, out, wide);
+  assert_same(out, expected, rows * wide);
+  free(in);
+  free(weight);
+  free(bias);
+  free(panels);
+  free(out);
+  free(expected);
+}
+
+static void test_product(void **state) {
+  (void)state;
+  static const size_t cols[] = { 1, 16, 17, 32, 48, 64, 70 }, rows[] = { 0, 1, 2, 3, 4, 6, 13, 17, 29 };
+  qe_rng rng;
+  qe_rng_seed(&rng, 3, "product");
+  for (size_t i = 0; i < KERNELS; i++)
+    for (size_t c = 0; kernel_choose(kernel_list[i]) && c < sizeof cols / sizeof *cols; c++)
+      for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+        check_product(kernel_choose(kernel_list[i]), &rng, rows[r], 7, cols[c], 9);
+        check_product(kernel_choose(kernel_list[i]), &rng, rows[r], 393, cols[c], 400);
+      }
+}
+
+/* Turned panels by definition: columns are rows of what is turned, zeros where there is none. */
+static void test_turned_panels(void **state) {
+  (void)state;
+  qe_rng rng;
+  qe_rng_seed(&rng, 4, "panels");
+  for (size_t count = 0; count < 70; count += 1 + count / 9)
+    for (size_t depth = 1; depth < 12; depth++) {
+      const size_t stride = depth + 2, panels = (count + KERNEL_LANES - 1) / KERNEL_LANES;
+      float *from = numbers(&rng, count * stride, 1), *to = numbers(&rng, panels * depth * KERNEL_LANES, 1);
+      panels_turned(to, from, stride, count, depth);
+      for (size_t j = 0; j < panels * KERNEL_LANES; j++)
+        for (size_t k = 0; k < depth; k++) {
+          const float expected = j < count ? from[j * stride + k] : 0.0f;
+          assert_same(&to[j / KERNEL_LANES * depth * KERNEL_LANES + k * KERNEL_LANES + j % KERNEL_LANES], &expected,
+                      1);
+        }
+      free(from);
+      free(to);
+    }
+}
+
+static void test_logarithms(void **state) {
+  (void)state;
+  float x[2 * KERNEL_LANES], expected[2 * KERNEL_LANES];
+  for (size_t i = 0; i < 2 * KERNEL_LANES; i++)
+    expected[i] = logf(ldexpf(1 + (float)i / 77, (int)i - 20));
+  for (size_t i = 0; i < KERNELS; i++) {
+    if (!kernel_choose(kernel_list[i]))
+      continue;
+    for (size_t j = 0; j < 2 * KERNEL_LANES; j++)
+      x[j] = ldexpf(1 + (float)j / 77, (int)j - 20);
+    kernel_choose(kernel_list[i])->log(2 * KERNEL_LANES, x);
+    for (size_t j = 0; j < 2 * KERNEL_LANES; j++)
+      assert_true(fabsf(x[j] - expected[j]) <= (i == 0 ? 3e-7f * fmaxf(1, fabsf(expected[j])) : 0));
+    memcpy(expected, x, sizeof x); /* the next kernel gives these bits */
+  }
+}
+
 static void test_mean(void **state) {
   (void)state;
   static const uint32_t ids[] = { 3, 0, 3, 7, 1 };
@@ -589,6 +668,9 @@ static void test_scores_match_the_tape(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_affine),
+    cmocka_unit_test(test_product),
+    cmocka_unit_test(test_turned_panels),
+    cmocka_unit_test(test_logarithms),
     cmocka_unit_test(test_mean),
     cmocka_unit_test(test_score_of_logits),
     cmocka_unit_test(test_choice),
