@@ -7,7 +7,7 @@ for _, share in ipairs { 0.01, 0.03, 0.1, 0.3, 1.0 } do
   methods[#methods + 1] = { name = kept[#kept], recipe = "states", teachers = { "wide.qe" }, x = share,
                             options = { state_epochs = 2, alpha = 0.5, cells = share } }
 end
-for _, samples in ipairs { 10, 30, 100, 300, 1000, 10000 } do
+for _, samples in ipairs { 30, 100, 300, 1000, 3000, 10000 } do
   drawn[#drawn + 1] = ("sampling, %d drawn"):format(samples)
   methods[#methods + 1] = { name = drawn[#drawn], recipe = "sampling", teachers = { "wide" }, x = samples,
                             options = { bins = 10000, epochs = 2, samples = samples < 10000 and samples or 0 } }

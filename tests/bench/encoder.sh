@@ -19,7 +19,10 @@ fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 .build/release/tests/bench peak | tee "$work/results"
-[ -n "$pairs" ] || .build/release/qestrel lua tests/bench/encoder.lua pairs > "${pairs:=$work/pairs.tsv}"
+if [ -z "$pairs" ]; then
+  pairs=$work/pairs.tsv
+  .build/release/qestrel lua tests/bench/encoder.lua pairs > "$pairs"
+fi
 .build/release/qestrel lua tests/bench/encoder.lua "$folder" "$pairs" "$work" | tee -a "$work/results"
 "$python" tests/bench/encoder.py "$folder" "$pairs" "$work" | tee -a "$work/results"
 "$python" - "$work/results" << 'END'
