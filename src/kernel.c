@@ -164,37 +164,40 @@ ALWAYS_INLINE void panel_rows(size_t rows, size_t lanes, size_t depth, const flo
 }
 
 /* Strides that are known here leave registers to sums that addresses would need. */
+ALWAYS_INLINE void panel_strides(size_t rows, size_t lanes, size_t depth, const float *in, size_t in_stride,
+                                 const float *panel, const float *bias, float *out, size_t out_stride) {
+  switch (in_stride) {
 #ifdef VECTOR
-#define KNOWN_STRIDES(X) KERNEL_STRIDES(X)
-#else
-#define KNOWN_STRIDES(X)
+#define KNOWN(stride)                                                                                              \
+  case stride:                                                                                                     \
+    panel_rows(rows, lanes, depth, in, stride, panel, bias, out, out_stride);                                      \
+    break;
+    KERNEL_STRIDES(KNOWN)
+#undef KNOWN
 #endif
-#define PANEL_PASS(name, lanes)                                                                                    \
-  static void name(size_t rows, size_t depth, const float *in, size_t in_stride, const float *panel,               \
-                   const float *bias, float *out, size_t out_stride) {                                             \
-    switch (in_stride) {                                                                                           \
-      KNOWN_STRIDES(PANEL_##lanes)                                                                                 \
-    default:                                                                                                       \
-      panel_rows(rows, lanes, depth, in, in_stride, panel, bias, out, out_stride);                                 \
-    }                                                                                                              \
+  default:
+    panel_rows(rows, lanes, depth, in, in_stride, panel, bias, out, out_stride);
   }
-#define PANEL_32(stride)                                                                                           \
-  case stride:                                                                                                     \
-    panel_rows(rows, 32, depth, in, stride, panel, bias, out, out_stride);                                         \
-    break;
-#define PANEL_16(stride)                                                                                           \
-  case stride:                                                                                                     \
-    panel_rows(rows, 16, depth, in, stride, panel, bias, out, out_stride);                                         \
-    break;
-PANEL_PASS(panel_pass, 32)
-PANEL_PASS(half_pass, 16)
+}
+
+static void panel_pass(size_t rows, size_t depth, const float *in, size_t in_stride, const float *panel,
+                       const float *bias, float *out, size_t out_stride) {
+  panel_strides(rows, KERNEL_LANES, depth, in, in_stride, panel, bias, out, out_stride);
+}
+
+static void half_pass(size_t rows, size_t depth, const float *in, size_t in_stride, const float *panel,
+                      const float *bias, float *out, size_t out_stride) {
+  panel_strides(rows, KERNEL_LANES / 2, depth, in, in_stride, panel, bias, out, out_stride);
+}
 
 /* Panel by panel, so that one stays in a near cache while all rows pass it. */
 static void product(size_t rows, size_t depth, size_t cols, const float *in, size_t in_stride, const float *panels,
                     const float *bias, float *out, size_t out_stride) {
   for (size_t j = 0; j < cols; j += KERNEL_LANES, panels += depth * KERNEL_LANES)
-    (cols - j > KERNEL_LANES / 2 ? panel_pass : half_pass)(rows, depth, in, in_stride, panels, bias + j, out + j,
-                                                           out_stride);
+    if (cols - j > KERNEL_LANES / 2)
+      panel_pass(rows, depth, in, in_stride, panels, bias + j, out + j, out_stride);
+    else
+      half_pass(rows, depth, in, in_stride, panels, bias + j, out + j, out_stride);
 }
 
 /* While the columns of a panel are near. */
