@@ -1,8 +1,9 @@
 /*
 ** coretype.c - OpenBLAS chooses its kernels by the CPU's family and model. A CPU that is younger than its list gets
 ** those of an older one: version 0.3.21 takes AMD's Zen 5 for a Haswell and Intel's Emerald Rapids for a Prescott of
-** 2004, which costs half to seven eighths of the speed. So kernels are judged by the instructions that they use and
-** the CPU has; where OpenBLAS did as well, nothing is changed. Knows CPUs, not OpenBLAS: nothing is set here.
+** 2004, which costs half to three quarters of the speed of products. So kernels are judged by the instructions that
+** they use and the CPU has; where OpenBLAS did as well, nothing is changed. Knows CPUs, not OpenBLAS: nothing is set
+** here.
 */
 #include "coretype.h"
 

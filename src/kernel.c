@@ -320,7 +320,7 @@ static void norm(size_t rows, size_t width, float *restrict x, size_t stride, co
 }
 
 static void logarithms(size_t count, float *restrict x) {
-  for (size_t i = 0; i < padded(count); i++)
+  for (size_t i = 0; i < count; i++)
     x[i] = log_float(x[i]);
 }
 

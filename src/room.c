@@ -93,9 +93,12 @@ static void turn_columns(float *to, const float *from, size_t stride, size_t col
 }
 
 void panels_turned(float *to, const float *from, size_t stride, size_t count, size_t depth) {
-  for (size_t first = 0; first < count; first += KERNEL_LANES, to += depth * KERNEL_LANES)
+  for (size_t first = 0; first < count; first += KERNEL_LANES, to += depth * KERNEL_LANES) {
+    const size_t lanes = lanes_of(count, first);
     for (size_t j = 0; j < KERNEL_LANES; j += 4)
-      turn_columns(to + j, from + (first + j) * stride, stride, first + j < count ? count - first - j : 0, depth);
+      turn_columns(to + j, j < lanes ? from + (first + j) * stride : NULL, stride, j < lanes ? lanes - j : 0,
+                   depth);
+  }
 }
 
 int room_head(qe_model *model, size_t inputs, size_t outputs, float *to, float *to_bias) {
